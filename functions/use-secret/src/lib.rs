@@ -1,0 +1,50 @@
+//! use-secret: opens a secret and injects it into one outbound request.
+//!
+//! Three routes share one [use](mod@perform): `POST …/use`, which takes the request in
+//! JSON; the pass-through `ANY …/via/{name}/{path…}`, which takes it as it is; and
+//! `GET …/secrets/{name}`, which shows a secret at rest and asks KMS whether it
+//! would open it now, without opening it.
+//!
+//! It can open data keys and cannot make them: it holds [`Unwrap`] alone. The
+//! caller never sees the secret, and nothing secret is formed before the request
+//! has passed the secret's policy.
+
+mod at_rest;
+mod perform;
+mod use_route;
+mod via;
+
+use api::Api;
+use axum::routing::any;
+use egress::Dialler;
+use envelope::kms::Unwrap;
+use std::{sync::Arc, time::Duration};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The pass-through's route, which has any method. The same without a path, and
+/// with an empty one, reaches the destination's own URL.
+pub const VIA: &str = "/v1/workspaces/{workspace}/via/{name}/{*path}";
+
+/// What the function needs: to open data keys, to send requests, and the records.
+pub struct UseSecret {
+    /// What all functions share.
+    pub api: Api,
+    /// Opens data keys.
+    pub unwrap: Unwrap,
+    /// Sends requests.
+    pub dialler: Dialler,
+    /// How long a use may take if the caller does not say: below what the edge allows.
+    pub time: Duration,
+}
+
+/// The function's routes.
+pub fn routes(function: UseSecret) -> OpenApiRouter {
+    let bare = VIA.trim_end_matches("/{*path}");
+    OpenApiRouter::new()
+        .routes(routes!(use_route::use_secret))
+        .routes(routes!(at_rest::show))
+        .route(VIA, any(via::pass_through))
+        .route(bare, any(via::pass_through))
+        .route(&format!("{bare}/"), any(via::pass_through))
+        .with_state(Arc::new(function))
+}

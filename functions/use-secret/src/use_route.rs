@@ -1,0 +1,141 @@
+//! `POST …/secrets/{name}/use`: the request and its answer, in JSON.
+
+use crate::{
+    UseSecret,
+    perform::{Draft, Target},
+};
+use api::{Call, Fields, Need, Problem, json};
+use axum::{extract::State, response::Response};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use egress::REQUEST_BODY_MAX;
+use envelope::SecretVersion;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use store::Permission;
+
+/// The largest JSON body: a request's largest body in base64, and its headers.
+const BODY_MAX: usize = REQUEST_BODY_MAX / 3 * 4 + 512 * 1024;
+/// The bounds of `timeout_ms`.
+const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
+
+/// Uses a secret in one outbound request.
+#[utoipa::path(
+    post, path = "/v1/workspaces/{workspace}/secrets/{name}/use", operation_id = "useSecret",
+    params(("workspace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, description = "The upstream answered; its own status is in the body."))
+)]
+pub(crate) async fn use_secret(State(this): State<Arc<UseSecret>>, mut call: Call) -> Result<Response, Problem> {
+    let draft = call.body(BODY_MAX).await.and_then(|body| parse(&body, this.time));
+    let need = Need {
+        workspace: call.param("workspace"),
+        permissions: &[Permission::UseSecrets],
+        secret: Some(call.param("name")),
+        version: draft.as_ref().ok().and_then(|draft| draft.version),
+        ..Need::default()
+    };
+    let admitted = this.api.admit(&call.headers, need).await?;
+    let (answer, receipt) = this.perform(admitted, &call.request_id, draft?).await?;
+    let mut body = json!({
+        "status": answer.status.as_u16(),
+        "headers": headers_json(&answer.headers),
+        "receipt": {
+            "id": receipt.id.to_string(),
+            "kmsRequestId": receipt.kms.request_id,
+            "version": receipt.version.number(),
+            "milliseconds": receipt.milliseconds,
+        },
+    });
+    match std::str::from_utf8(&answer.body) {
+        Ok(text) => body["body"] = json!(text),
+        Err(_) => body["body_base64"] = json!(BASE64_STANDARD.encode(&answer.body)),
+    }
+    let mut response = json(StatusCode::OK, body);
+    crate::via::add_receipt(response.headers_mut(), &receipt);
+    Ok(response)
+}
+
+/// ```text
+/// {"request": {"method", "url", "headers"?: {"name": "value" | ["value", …]}, "body"? | "body_base64"?},
+///  "version"?, "timeout_ms"?}
+/// ```
+fn parse(body: &[u8], time: Duration) -> Result<Draft, Problem> {
+    let mut fields = Fields::parse(body)?;
+    let mut request = fields.object("request")?;
+    let version: Option<u64> = fields.optional("version", "a whole number from 1 to 9999999")?;
+    let timeout: Option<u64> = fields.optional("timeout_ms", "a whole number of milliseconds")?;
+    fields.finish()?;
+
+    let method: String = request.required("method", "an HTTP method")?;
+    let url: String = request.required("url", "an absolute URL")?;
+    let headers: Option<BTreeMap<String, OneOrMore>> = request.optional("headers", "an object of texts or lists of texts")?;
+    let text: Option<String> = request.optional("body", "text")?;
+    let base64: Option<String> = request.optional("body_base64", "text in base64")?;
+    request.finish()?;
+
+    let body = match (text, base64) {
+        (None, None) => Bytes::new(),
+        (Some(text), None) => Bytes::from(text),
+        (None, Some(text)) => BASE64_STANDARD
+            .decode(text)
+            .map(Bytes::from)
+            .map_err(|_| Problem::invalid("request.body_base64", "base64 of RFC 4648, section 4, with padding"))?,
+        (Some(_), Some(_)) => return Err(Problem::invalid("request.body", "one of body and body_base64")),
+    };
+    let time = match timeout {
+        None => time,
+        Some(ms) if TIMEOUT_MS.contains(&ms) => Duration::from_millis(ms),
+        Some(_) => return Err(Problem::invalid("timeout_ms", "100 to 60000")),
+    };
+    Ok(Draft {
+        method: Method::from_bytes(method.as_bytes())
+            .map_err(|_| Problem::invalid("request.method", "an HTTP method, in capitals"))?,
+        target: Target::Url(url),
+        headers: headers_from(headers.unwrap_or_default())?,
+        body,
+        version: version
+            .map(SecretVersion::new)
+            .transpose()
+            .map_err(|error| Problem::invalid_id("version", error))?,
+        time,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+fn headers_from(named: BTreeMap<String, OneOrMore>) -> Result<HeaderMap, Problem> {
+    let mut headers = HeaderMap::new();
+    for (name, values) in named {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| Problem::invalid("request.headers", "names of HTTP headers"))?;
+        let values = match values {
+            OneOrMore::One(value) => vec![value],
+            OneOrMore::More(values) => values,
+        };
+        for value in values {
+            let value = HeaderValue::from_str(&value)
+                .map_err(|_| Problem::invalid(format!("request.headers.{name}"), "visible characters"))?;
+            headers.append(&name, value);
+        }
+    }
+    Ok(headers)
+}
+
+/// Headers as JSON: a text, or a list of texts where a name stands more than once.
+fn headers_json(headers: &HeaderMap) -> Value {
+    let mut object = Map::new();
+    for name in headers.keys() {
+        let mut values: Vec<Value> =
+            headers.get_all(name).iter().map(|value| json!(String::from_utf8_lossy(value.as_bytes()))).collect();
+        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+        object.insert(name.as_str().to_owned(), value);
+    }
+    Value::Object(object)
+}

@@ -1,0 +1,288 @@
+//! The operations: their names, how each is run, and what they share.
+
+mod aliases;
+mod crypto;
+mod data_keys;
+mod grants;
+mod keys;
+mod lifecycle;
+mod mac;
+mod policies;
+
+use crate::caller::Caller;
+use crate::clock::{from_millis, millis};
+use crate::state::{EncryptionContext, KeyRecord, KeySpec, KeyState, KeyUsage};
+use crate::{Engine, KmsError};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use time::format_description::well_known::Rfc3339;
+
+/// One call: who, where, when, and the keys that it touched so far.
+pub(crate) struct Cx<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) caller: &'a Caller,
+    pub(crate) region: &'a str,
+    /// Milliseconds since 1970, the same throughout the call.
+    pub(crate) now: i64,
+    /// Account and ARN of each key that the request named, for the event.
+    pub(crate) touched: RefCell<Vec<(String, String)>>,
+}
+
+impl<'a> Cx<'a> {
+    pub(crate) fn new(engine: &'a Engine, caller: &'a Caller, region: &'a str) -> Self {
+        Self {
+            engine,
+            caller,
+            region,
+            now: millis(engine.clock.now()),
+            touched: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn touch(&self, account: &str, arn: &str) {
+        let mut touched = self.touched.borrow_mut();
+        if !touched.iter().any(|(_, known)| known == arn) {
+            touched.push((account.to_owned(), arn.to_owned()));
+        }
+    }
+
+    /// As events and `aws:CurrentTime` write it, to the second.
+    pub(crate) fn now_text(&self) -> String {
+        let now = from_millis(self.now);
+        now.replace_nanosecond(0)
+            .unwrap_or(now)
+            .format(&Rfc3339)
+            .unwrap_or_default()
+    }
+}
+
+type Run = fn(&Cx<'_>, Value) -> Result<Value, KmsError>;
+
+/// An operation that this KMS knows.
+#[derive(Clone, Copy)]
+pub(crate) struct Operation {
+    name: &'static str,
+    read_only: bool,
+    run: Run,
+}
+
+const READ: bool = true;
+const WRITE: bool = false;
+
+/// Name, whether CloudTrail calls it read-only, and what runs it.
+const OPERATIONS: &[(&str, bool, Run)] = &[
+    ("CancelKeyDeletion", WRITE, lifecycle::cancel_deletion),
+    ("CreateAlias", WRITE, aliases::create),
+    ("CreateGrant", WRITE, grants::create),
+    ("CreateKey", WRITE, keys::create),
+    ("Decrypt", READ, crypto::decrypt),
+    ("DeleteAlias", WRITE, aliases::delete),
+    ("DescribeKey", READ, keys::describe),
+    ("DisableKey", WRITE, lifecycle::disable),
+    ("EnableKey", WRITE, lifecycle::enable),
+    ("Encrypt", READ, crypto::encrypt),
+    ("GenerateDataKey", READ, data_keys::generate),
+    (
+        "GenerateDataKeyWithoutPlaintext",
+        READ,
+        data_keys::generate_without_plaintext,
+    ),
+    ("GenerateMac", READ, mac::generate),
+    ("GetKeyPolicy", READ, policies::get),
+    ("ListAliases", READ, aliases::list),
+    ("ListGrants", READ, grants::list),
+    ("ListKeys", READ, keys::list),
+    ("ListRetirableGrants", READ, grants::list_retirable),
+    ("PutKeyPolicy", WRITE, policies::put),
+    ("ReEncrypt", READ, crypto::re_encrypt),
+    ("RetireGrant", WRITE, grants::retire),
+    ("RevokeGrant", WRITE, grants::revoke),
+    ("ScheduleKeyDeletion", WRITE, lifecycle::schedule_deletion),
+    ("VerifyMac", READ, mac::verify),
+];
+
+impl Operation {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        OPERATIONS
+            .iter()
+            .find(|(known, ..)| *known == name)
+            .map(|&(name, read_only, run)| Self {
+                name,
+                read_only,
+                run,
+            })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn read_only(self) -> bool {
+        self.read_only
+    }
+
+    pub(crate) fn run(self, cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
+        if !input.is_object() {
+            return Err(KmsError::serialization());
+        }
+        (self.run)(cx, input)
+    }
+
+    /// What of an answer goes into the event: CloudTrail shows it for calls that make something.
+    pub(crate) fn response_elements(self, answer: &Value) -> Value {
+        match self.name {
+            "CreateGrant" => json!({"grantId": answer["GrantId"]}),
+            "CreateKey" => json!({"keyMetadata": {
+                "keyId": answer["KeyMetadata"]["KeyId"],
+                "arn": answer["KeyMetadata"]["Arn"],
+            }}),
+            _ => Value::Null,
+        }
+    }
+}
+
+/// Reads an input struct; members of the wrong type are a SerializationException.
+fn read<I: DeserializeOwned>(input: Value) -> Result<I, KmsError> {
+    serde_json::from_value(input).map_err(|_| KmsError::serialization())
+}
+
+fn required<T>(value: Option<T>, member: &str) -> Result<T, KmsError> {
+    value.ok_or_else(|| KmsError::missing(member))
+}
+
+/// A member that holds bytes.
+fn bytes(value: Option<&str>, member: &str, max: usize) -> Result<Vec<u8>, KmsError> {
+    let text = required(value, member)?;
+    let bytes = BASE64.decode(text).map_err(|_| KmsError::serialization())?;
+    if bytes.is_empty() || bytes.len() > max {
+        return Err(KmsError::validation(format!(
+            "1 validation error detected: Value at '{member}' failed to satisfy constraint: \
+             Member must have length between 1 and {max}"
+        )));
+    }
+    Ok(bytes)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// "Encryption context": at most 8192 bytes in all.
+fn check_context(context: &EncryptionContext) -> Result<(), KmsError> {
+    let size: usize = context.iter().map(|(k, v)| k.len() + v.len()).sum();
+    if size > 8192 {
+        return Err(KmsError::validation(
+            "The encryption context is larger than 8192 bytes.",
+        ));
+    }
+    Ok(())
+}
+
+/// Only the one algorithm of a symmetric key is done here.
+fn check_algorithm(key: &KeyRecord, algorithm: Option<&str>) -> Result<(), KmsError> {
+    let known = [
+        "SYMMETRIC_DEFAULT",
+        "RSAES_OAEP_SHA_1",
+        "RSAES_OAEP_SHA_256",
+        "SM2PKE",
+    ];
+    let algorithm = algorithm.unwrap_or("SYMMETRIC_DEFAULT");
+    if !known.contains(&algorithm) {
+        return Err(KmsError::validation(format!(
+            "1 validation error detected: Value '{algorithm}' at 'encryptionAlgorithm' failed to \
+             satisfy constraint: Member must satisfy enum value set: {known:?}"
+        )));
+    }
+    if key.usage != KeyUsage::EncryptDecrypt {
+        return Err(wrong_usage(key));
+    }
+    match (key.spec, algorithm) {
+        (KeySpec::Symmetric, "SYMMETRIC_DEFAULT") => Ok(()),
+        (KeySpec::Rsa2048, name) if name.starts_with("RSAES") => Err(KmsError::unsupported(
+            "This KMS does no asymmetric cryptography.",
+        )),
+        _ => Err(KmsError::invalid_key_usage(format!(
+            "Algorithm {algorithm} is incompatible with key spec {}.",
+            key.spec.name()
+        ))),
+    }
+}
+
+fn wrong_usage(key: &KeyRecord) -> KmsError {
+    KmsError::invalid_key_usage(format!(
+        "{} key usage is {} which is not valid for this operation.",
+        key.arn(),
+        key.usage.name()
+    ))
+}
+
+/// Whether the key's state lets it be used ("Key states of AWS KMS keys", the table).
+fn check_enabled(key: &KeyRecord) -> Result<(), KmsError> {
+    match key.state {
+        KeyState::Enabled => Ok(()),
+        KeyState::Disabled => Err(KmsError::disabled(&key.arn())),
+        KeyState::PendingImport | KeyState::PendingDeletion { .. } => Err(wrong_state(key)),
+    }
+}
+
+fn wrong_state(key: &KeyRecord) -> KmsError {
+    let state = match key.state {
+        KeyState::Enabled => "enabled",
+        KeyState::Disabled => "disabled",
+        KeyState::PendingImport => "pending import",
+        KeyState::PendingDeletion { .. } => "pending deletion",
+    };
+    KmsError::invalid_state(format!("{} is {state}.", key.arn()))
+}
+
+/// For the operations that the API reference marks "Cross-account use: No".
+fn check_own(cx: &Cx<'_>, key: &KeyRecord, action: &str) -> Result<(), KmsError> {
+    if key.account == cx.caller.account {
+        return Ok(());
+    }
+    Err(crate::authz::refusal(
+        cx,
+        action,
+        &key.arn(),
+        "resource-based",
+    ))
+}
+
+/// One page of a list. The marker is the number of entries already given.
+fn page<T>(
+    entries: Vec<T>,
+    limit: Option<u32>,
+    most: u32,
+    usual: u32,
+    marker: Option<&str>,
+) -> Result<(Vec<T>, Option<String>), KmsError> {
+    let limit = limit.unwrap_or(usual);
+    if limit == 0 || limit > most {
+        return Err(KmsError::validation(format!(
+            "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy \
+             constraint: Member must have value between 1 and {most}"
+        )));
+    }
+    let start = match marker {
+        None => 0,
+        Some(text) => text.parse().map_err(|_| KmsError::invalid_marker())?,
+    };
+    let end = usize::try_from(limit)
+        .unwrap_or(usize::MAX)
+        .saturating_add(start);
+    let next = (entries.len() > end).then(|| end.to_string());
+    let page = entries.into_iter().skip(start).take(end - start).collect();
+    Ok((page, next))
+}
+
+/// A list's answer with its marker.
+fn paged(name: &str, entries: Vec<Value>, next: Option<String>) -> Value {
+    let mut answer = json!({name: entries, "Truncated": next.is_some()});
+    if let Some(next) = next {
+        answer["NextMarker"] = json!(next);
+    }
+    answer
+}

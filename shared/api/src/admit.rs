@@ -1,0 +1,148 @@
+//! Who is asking, and what they may.
+//!
+//! **Invariant**: absent, malformed, unknown and expired tokens are one 401;
+//! "another workspace's", "not permitted" and "absent" are one 404. Nobody
+//! learns from an answer whether a workspace or a secret exists that is not theirs.
+
+use crate::{Clock, Code, Problem, Token};
+use envelope::{BrokerId, SecretName, SecretVersion, WorkspaceId};
+use http::HeaderMap;
+use store::{
+    Binding, IdempotencyId, Permission, Records, SecretPattern, Store, TokenId, TokenRecord, Wanted,
+};
+use time::OffsetDateTime;
+
+/// What all functions share.
+#[derive(Clone)]
+pub struct Api {
+    /// The records.
+    pub store: Store,
+    /// The deployment's id.
+    pub broker: BrokerId,
+    /// The one clock.
+    pub clock: Clock,
+}
+
+/// What a request needs to be let in, and what it wants to read.
+#[derive(Default)]
+pub struct Need<'a> {
+    /// The workspace of the path, unparsed.
+    pub workspace: &'a str,
+    /// The permissions of which the token must have one.
+    pub permissions: &'a [Permission],
+    /// The secret of the path, unparsed.
+    pub secret: Option<&'a str>,
+    /// An earlier version of it.
+    pub version: Option<SecretVersion>,
+    /// The value of `Idempotency-Key`.
+    pub idempotency_key: Option<&'a str>,
+    /// Whether to read what the key was last seen to be.
+    pub state: bool,
+}
+
+/// Who is asking, authenticated.
+pub struct Caller {
+    /// Their workspace: the token's own, and the path's.
+    pub workspace: WorkspaceId,
+    /// The token as presented.
+    pub token: Token,
+    /// Its id.
+    pub id: TokenId,
+    /// What it may do.
+    pub record: TokenRecord,
+}
+
+/// A request that was let in.
+pub struct Admitted {
+    /// Who is asking.
+    pub caller: Caller,
+    /// What was read, in the same call as the token.
+    pub records: Records,
+    /// The secret of the path, if there is one and it is of the grammar.
+    pub secret: Option<SecretName>,
+    /// The id of the idempotency record, if a key was given.
+    pub idempotency: Option<IdempotencyId>,
+    /// The time of the request.
+    pub now: OffsetDateTime,
+}
+
+impl Api {
+    /// Authenticates and authorizes a request, and reads what it needs: one
+    /// consistent BatchGetItem.
+    ///
+    /// # Errors
+    /// `unauthenticated`, `not_found`, or what the store says.
+    pub async fn admit(&self, headers: &HeaderMap, need: Need<'_>) -> Result<Admitted, Problem> {
+        let token = Token::of_request(headers).ok_or_else(|| Problem::new(Code::Unauthenticated))?;
+        let id = token.id();
+        let now = self.clock.now();
+        let secret = need.secret.and_then(|name| SecretName::parse(name).ok());
+        let idempotency = need.idempotency_key.map(|key| IdempotencyId::of(&id, key));
+        let wanted = Wanted {
+            token: &id,
+            secret: secret.as_ref(),
+            version: need.version,
+            idempotency: idempotency.as_ref(),
+            state: need.state,
+        };
+        // The records of the token's own workspace: another's are not even read.
+        let records = self.store.read(token.workspace(), wanted).await?;
+        let Some(record) = records.token.clone().filter(|record| !record.is_expired(now)) else {
+            return Err(Problem::new(Code::Unauthenticated));
+        };
+        let span = tracing::Span::current();
+        span.record("workspace", token.workspace().as_str());
+        span.record("caller", id.as_str());
+        if let Some(name) = &secret {
+            span.record("secret", name.as_str());
+        }
+
+        let own = token.workspace().as_str() == need.workspace;
+        let may = need.permissions.iter().any(|permission| record.permits(*permission));
+        let reaches = match (need.secret, &secret) {
+            (None, _) => true,
+            (Some(_), Some(name)) => record.is_for(name),
+            (Some(_), None) => record.secrets.is_none(),
+        };
+        if !(own && may && reaches) {
+            return Err(Problem::new(Code::NotFound));
+        }
+        let workspace = token.workspace().clone();
+        Ok(Admitted { caller: Caller { workspace, token, id, record }, records, secret, idempotency, now })
+    }
+}
+
+impl Caller {
+    /// Whether everything that `secrets` would reach is within this token's own reach.
+    #[must_use]
+    pub fn covers(&self, secrets: Option<&[SecretPattern]>) -> bool {
+        match (&self.record.secrets, secrets) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(wanted)) => wanted.iter().all(|one| own.iter().any(|mine| mine.covers(one))),
+        }
+    }
+}
+
+impl Admitted {
+    /// The binding of the workspace.
+    ///
+    /// # Errors
+    /// `integrity_failure`: an opened workspace always has the record.
+    pub fn binding(&self) -> Result<&Binding, Problem> {
+        self.records.binding.as_ref().ok_or_else(|| {
+            Problem::new(Code::IntegrityFailure).from_source("an opened workspace has no record of its binding")
+        })
+    }
+
+    /// Refuses a frozen workspace.
+    ///
+    /// # Errors
+    /// `workspace_frozen`.
+    pub fn not_frozen(&self) -> Result<(), Problem> {
+        match &self.records.freeze {
+            Some(freeze) if freeze.frozen => Err(Problem::new(Code::WorkspaceFrozen)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The edges: where requests come in. A function exports bare routes; what is
+//! the same for all of them is added here, once.
+
+mod http;
+mod lambda;
+
+pub use http::{finish, serve};
+pub use lambda::{Invoke, run};

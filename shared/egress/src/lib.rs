@@ -1,0 +1,43 @@
+//! Where a secret may go, and how it goes there.
+//!
+//! A policy names destinations; a request is judged against it on one canonical
+//! URL; only then is the secret put into its one slot, and the request sent to an
+//! address that was judged as well.
+//!
+//! ```text
+//! Policy::parse / from_canonical             where the secret may go, and in which slot
+//! CanonicalUrl::parse (or Policy::via)       one URL for the check, Host, TLS and dialling
+//! Policy::judge(method, url)                 prefix on segment boundaries
+//! OutboundRequest::new                       what of the caller's request goes on
+//! inject(policy, request, secret)            judged once more -> InjectedRequest
+//! Dialler::send -> UpstreamAnswer            resolve, AddressGuard, pin, TLS, HTTP/1.1
+//! ```
+//!
+//! What this room refuses to do: it follows no redirect, uses no proxy and no
+//! pool, looks a name up once, and guesses nothing: a URL that two parsers could
+//! read in two ways is refused. It knows no table, no KMS and nothing of the
+//! broker's own HTTP edge.
+
+mod address;
+mod answer;
+mod dial;
+mod error;
+mod headers;
+mod inject;
+mod policy;
+mod request;
+mod resolve;
+mod tls;
+mod url;
+
+pub use address::{AddressDenied, AddressGuard, AllowListError};
+pub use answer::{CollectedAnswer, UpstreamAnswer, UpstreamBody};
+pub use dial::{Dialler, Limits};
+pub use error::EgressError;
+pub use inject::{InjectError, InjectedRequest, inject};
+pub use policy::{CanonicalPolicy, Denied, Destination, Injection, Policy, PolicyError};
+pub use request::{OutboundRequest, REQUEST_BODY_MAX, RequestError};
+pub use resolve::{FixedResolver, Resolve, Resolving, SystemResolver};
+pub use rustls::pki_types::CertificateDer;
+pub use tls::{Roots, RootsError};
+pub use url::{CanonicalUrl, Host, Scheme, UrlError};

@@ -1,0 +1,228 @@
+//! A policy as JSON: from a caller, to its canonical form, and back.
+
+use super::{Destination, Injection, Policy, PolicyError};
+use crate::{CanonicalUrl, headers};
+use http::{HeaderName, Method, header::AUTHORIZATION};
+use serde_json::{Map, Value, json};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+
+/// The methods that a policy can allow, in the order of its canonical form.
+/// CONNECT and TRACE are not among them: a tunnel sees everything, an echo tells.
+pub(crate) const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// The mark in a header's format that the secret replaces.
+pub(crate) const SECRET_MARK: &str = "{secret}";
+
+const DESTINATIONS_MAX: usize = 16;
+const METHODS_MAX: usize = 16;
+const URL_MAX: usize = 2 * 1024;
+const TEXT_MAX: usize = 256;
+const CANONICAL_MAX: usize = 16 * 1024;
+
+pub(super) fn parse(value: &Value, expires_at: Option<OffsetDateTime>) -> Result<Policy, PolicyError> {
+    let fields = object(value, "policy", &["destinations", "inject", "reveal"])?;
+    let policy = Policy {
+        destinations: fields.get("destinations").map_or(Ok(Vec::new()), parse_destinations)?,
+        inject: fields.get("inject").map_or(Ok(bearer()), parse_injection)?,
+        reveal: match fields.get("reveal") {
+            None => false,
+            Some(Value::Bool(reveal)) => *reveal,
+            Some(_) => return Err(wrong("policy.reveal", "true or false")),
+        },
+        expires_at: expires_at.map(in_utc).transpose()?,
+    };
+    if write(&policy).len() > CANONICAL_MAX {
+        return Err(wrong("policy", "at most 16 KiB in its canonical form"));
+    }
+    Ok(policy)
+}
+
+pub(super) fn write(policy: &Policy) -> String {
+    let destinations: Vec<Value> = policy
+        .destinations
+        .iter()
+        .map(|it| {
+            let methods: Vec<&str> = it.methods.iter().map(Method::as_str).collect();
+            json!({"url": it.url.as_str(), "methods": methods})
+        })
+        .collect();
+    let inject = match &policy.inject {
+        Injection::Header { name, format } => json!({"header": name.as_str(), "format": format}),
+        Injection::Basic { username } => json!({"basic": {"username": username}}),
+        Injection::Query { parameter } => json!({"query": parameter}),
+    };
+    let expires_at = policy
+        .expires_at
+        .map(|at| at.format(&Rfc3339).expect("in_utc admits years that RFC 3339 can write, in UTC"));
+    let value = json!({
+        "destinations": destinations,
+        "inject": inject,
+        "reveal": policy.reveal,
+        "expires_at": expires_at,
+    });
+    serde_json_canonicalizer::to_string(&value).expect("strings, booleans and null have a canonical form")
+}
+
+pub(super) fn read(text: &str) -> Result<Policy, PolicyError> {
+    const RULE: &str = "a policy as it was stored";
+    let stored = || wrong("policy", RULE);
+    if text.len() > CANONICAL_MAX {
+        return Err(stored());
+    }
+    let mut value: Value = serde_json::from_str(text).map_err(|_| stored())?;
+    let expires_at = match value.as_object_mut().and_then(|fields| fields.remove("expires_at")) {
+        Some(Value::Null) => None,
+        Some(Value::String(at)) => Some(OffsetDateTime::parse(&at, &Rfc3339).map_err(|_| stored())?),
+        _ => return Err(stored()),
+    };
+    let policy = parse(&value, expires_at)?;
+    if write(&policy) == text { Ok(policy) } else { Err(stored()) }
+}
+
+fn parse_destinations(value: &Value) -> Result<Vec<Destination>, PolicyError> {
+    const FIELD: &str = "policy.destinations";
+    let Value::Array(items) = value else {
+        return Err(wrong(FIELD, "a list of destinations"));
+    };
+    if items.len() > DESTINATIONS_MAX {
+        return Err(wrong(FIELD, "at most 16 destinations"));
+    }
+    items.iter().enumerate().map(|(i, item)| parse_destination(item, &format!("{FIELD}[{i}]"))).collect()
+}
+
+fn parse_destination(value: &Value, field: &str) -> Result<Destination, PolicyError> {
+    let fields = object(value, field, &["url", "methods"])?;
+    let url_field = format!("{field}.url");
+    let Some(Value::String(text)) = fields.get("url") else {
+        return Err(wrong(&url_field, "a URL"));
+    };
+    let url = CanonicalUrl::parse(text).map_err(|error| wrong(&url_field, error.rule()))?;
+    if text.len() > URL_MAX || url.as_str().len() > URL_MAX {
+        return Err(wrong(&url_field, "at most 2 KiB"));
+    }
+    if url.query().is_some() {
+        return Err(wrong(&url_field, "a URL without a query"));
+    }
+    let methods = match fields.get("methods") {
+        None => METHODS.to_vec(),
+        Some(methods) => parse_methods(methods, &format!("{field}.methods"))?,
+    };
+    Ok(Destination { url, methods })
+}
+
+fn parse_methods(value: &Value, field: &str) -> Result<Vec<Method>, PolicyError> {
+    let Value::Array(items) = value else {
+        return Err(wrong(field, "a list of methods"));
+    };
+    if items.is_empty() || items.len() > METHODS_MAX {
+        return Err(wrong(field, "1 to 16 methods, or left out for all"));
+    }
+    for (i, item) in items.iter().enumerate() {
+        if !METHODS.iter().any(|method| item.as_str() == Some(method.as_str())) {
+            return Err(wrong(&format!("{field}[{i}]"), "GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"));
+        }
+    }
+    let named = |method: &Method| items.iter().any(|item| item.as_str() == Some(method.as_str()));
+    Ok(METHODS.into_iter().filter(named).collect())
+}
+
+/// The slot when a policy names none.
+fn bearer() -> Injection {
+    Injection::Header { name: AUTHORIZATION, format: format!("Bearer {SECRET_MARK}") }
+}
+
+/// One key names the kind of slot, so that a later kind is a further key.
+fn parse_injection(value: &Value) -> Result<Injection, PolicyError> {
+    const FIELD: &str = "policy.inject";
+    let fields = object(value, FIELD, &["header", "format", "basic", "query"])?;
+    match (fields.get("header"), fields.get("format"), fields.get("basic"), fields.get("query")) {
+        (Some(name), format, None, None) => parse_header(name, format),
+        (None, None, Some(basic), None) => parse_basic(basic),
+        (None, None, None, Some(parameter)) => parse_query(parameter),
+        _ => Err(wrong(FIELD, "exactly one of header (with a format, perhaps), basic and query")),
+    }
+}
+
+fn parse_header(name: &Value, format: Option<&Value>) -> Result<Injection, PolicyError> {
+    const NAME: &str = "policy.inject.header";
+    let name = name
+        .as_str()
+        .filter(|name| name.len() <= TEXT_MAX)
+        .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        .ok_or_else(|| wrong(NAME, "the name of a header"))?;
+    if !headers::may_pass(&name) {
+        return Err(wrong(NAME, "a header that is neither the connection's nor the broker's own"));
+    }
+    const FORMAT: &str = "policy.inject.format";
+    let format = match format {
+        None => SECRET_MARK,
+        Some(Value::String(format)) => format.as_str(),
+        Some(_) => return Err(wrong(FORMAT, "a text with {secret} in it")),
+    };
+    if format.len() > TEXT_MAX || !is_printable(format) || format.trim() != format {
+        return Err(wrong(FORMAT, "at most 256 characters of ASCII, without blanks at its ends"));
+    }
+    // Other braces are kept free for marks to come.
+    let around: Vec<&str> = format.split(SECRET_MARK).collect();
+    if around.len() != 2 || around.iter().any(|text| text.contains(['{', '}'])) {
+        return Err(wrong(FORMAT, "{secret} exactly once, and no other braces"));
+    }
+    Ok(Injection::Header { name, format: format.to_owned() })
+}
+
+fn parse_basic(value: &Value) -> Result<Injection, PolicyError> {
+    const FIELD: &str = "policy.inject.basic";
+    let fields = object(value, FIELD, &["username"])?;
+    match fields.get("username") {
+        Some(Value::String(name)) if name.len() <= TEXT_MAX && is_printable(name) && !name.contains(':') => {
+            Ok(Injection::Basic { username: name.clone() })
+        }
+        _ => Err(wrong(
+            &format!("{FIELD}.username"),
+            "a text of at most 256 printable ASCII characters, none of them a colon",
+        )),
+    }
+}
+
+fn parse_query(value: &Value) -> Result<Injection, PolicyError> {
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+    match value {
+        Value::String(name) if (1..=TEXT_MAX).contains(&name.len()) && name.bytes().all(unreserved) => {
+            Ok(Injection::Query { parameter: name.clone() })
+        }
+        _ => Err(wrong("policy.inject.query", "1 to 256 letters, digits, hyphens, dots, underscores or tildes")),
+    }
+}
+
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+/// RFC 3339 writes the years 0 to 9999 only.
+fn in_utc(at: OffsetDateTime) -> Result<OffsetDateTime, PolicyError> {
+    at.checked_to_offset(UtcOffset::UTC)
+        .filter(|at| (0..=9999).contains(&at.year()))
+        .ok_or_else(|| wrong("expires_at", "a time in the years 0 to 9999"))
+}
+
+/// The fields of an object, all of them known.
+fn object<'a>(value: &'a Value, field: &str, known: &[&str]) -> Result<&'a Map<String, Value>, PolicyError> {
+    let Value::Object(fields) = value else {
+        return Err(wrong(field, "an object"));
+    };
+    match fields.keys().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(fields),
+        Some(name) => Err(wrong(&format!("{field}.{}", shown(name)), "this field is unknown")),
+    }
+}
+
+/// A caller's own field name, as far as it may appear in an answer.
+fn shown(name: &str) -> &str {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if (1..=64).contains(&name.len()) && name.bytes().all(plain) { name } else { "?" }
+}
+
+fn wrong(field: &str, rule: &'static str) -> PolicyError {
+    PolicyError { field: field.to_owned(), rule }
+}

@@ -1,0 +1,517 @@
+//! The AWS KMS adapter.
+//!
+//! [`Kms`] is built once and handed out as narrow handles, each of which can do
+//! one thing: [`Wrap`] makes data keys, [`Unwrap`] opens them, [`Inspect`] looks
+//! at keys. A function holds the handles that its job needs and no more.
+//!
+//! Retries are ours and the SDK's are off, so that each attempt's request id is
+//! kept and no attempt outlives the time that the call has. Errors are told
+//! apart by code, never by text.
+
+use crate::{
+    DATA_KEY_LEN, DataKey, EncryptionContext, KeyArn, KmsFailure, KmsOperation, Refusal,
+    WrappedDataKey, aws::AwsAccess,
+};
+use aws_sdk_kms::{
+    Client,
+    config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+    primitives::Blob,
+    types::{DataKeySpec, KeyMetadata, KeyState as AwsKeyState},
+};
+use std::{
+    collections::HashMap,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The longest that one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// The first pause between attempts; each further one is twice as long, up to a second.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How many bytes a ciphertext blob has (AWS KMS API Reference, Decrypt).
+const BLOB: RangeInclusive<usize> = 1..=6144;
+
+/// KMS in every Region, for one role. Cheap to clone.
+#[derive(Clone)]
+pub struct Kms(Arc<Regions>);
+
+struct Regions {
+    access: AwsAccess,
+    endpoint: Option<String>,
+    clients: Mutex<HashMap<String, Client>>,
+}
+
+impl Kms {
+    /// For calls as the role of `access`. Without an `endpoint` each key is
+    /// called at AWS, in the Region of its ARN.
+    #[must_use]
+    pub fn new(access: AwsAccess, endpoint: Option<String>) -> Self {
+        Self(Arc::new(Regions { access, endpoint, clients: Mutex::default() }))
+    }
+
+    /// The handle that can make data keys.
+    #[must_use]
+    pub fn wrap(&self) -> Wrap {
+        Wrap(self.clone())
+    }
+
+    /// The handle that can open wrapped data keys.
+    #[must_use]
+    pub fn unwrap(&self) -> Unwrap {
+        Unwrap(self.clone())
+    }
+
+    /// The handle that can look at keys.
+    #[must_use]
+    pub fn inspect(&self) -> Inspect {
+        Inspect(self.clone())
+    }
+
+    /// The client of the Region that the key lives in; made once.
+    fn client(&self, key: &KeyArn) -> Client {
+        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(key.region()) {
+            return client.clone();
+        }
+        let mut config = aws_sdk_kms::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(self.0.access.http())
+            .credentials_provider(self.0.access.credentials())
+            .region(Region::new(key.region().to_owned()))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(ATTEMPT / 2).build());
+        config.set_endpoint_url(self.0.endpoint.clone());
+        let client = Client::from_conf(config.build());
+        clients.insert(key.region().to_owned(), client.clone());
+        client
+    }
+}
+
+/// What a KMS call that succeeded leaves for the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KmsCall {
+    /// KMS's id of the attempt that succeeded: the `requestID` of the customer's log.
+    pub request_id: String,
+    /// The request ids of earlier attempts that were answered.
+    pub earlier: Vec<String>,
+    /// Which of the KEK's key material was used, if KMS said.
+    pub material: Option<String>,
+}
+
+/// Makes data keys: `GenerateDataKey`, and nothing else.
+#[derive(Clone)]
+pub struct Wrap(Kms);
+
+/// A fresh data key, plain and wrapped.
+pub struct Wrapped {
+    /// The plaintext data key, for one seal.
+    pub key: DataKey,
+    /// The same under the KEK.
+    pub wrapped: WrappedDataKey,
+    /// The call.
+    pub call: KmsCall,
+}
+
+impl Wrap {
+    /// Has KMS make a data key under `kek`, bound to `context`, within `time`.
+    /// A grant token makes a grant usable that KMS has not yet spread.
+    ///
+    /// # Errors
+    /// KMS refused, could not be reached in time, or answered for another key.
+    pub async fn generate(
+        &self,
+        kek: &KeyArn,
+        context: &EncryptionContext,
+        grant_tokens: &[String],
+        time: Duration,
+    ) -> Result<Wrapped, KmsFailure> {
+        const OPERATION: KmsOperation = KmsOperation::GenerateDataKey;
+        let client = self.0.client(kek);
+        let mut attempts = Attempts::new(OPERATION, time);
+        let output = loop {
+            let call = client
+                .generate_data_key()
+                .key_id(kek.as_str())
+                .key_spec(DataKeySpec::Aes256)
+                .set_encryption_context(Some(pairs(context)))
+                .set_grant_tokens(Some(grant_tokens.to_vec()))
+                .send();
+            match attempts.judge(call).await {
+                Ok(output) => break output,
+                Err(refused) => attempts.refused(refused, &self.0, kek, grant_tokens).await?,
+            }
+        };
+        let material = output.key_material_id().map(str::to_owned);
+        let call = attempts.call(output.request_id(), material.clone());
+        let same_key = output.key_id() == Some(kek.as_str());
+        let key = output.plaintext.and_then(|plaintext| DataKey::take(&mut plaintext.into_inner()));
+        let ciphertext = output.ciphertext_blob.map(Blob::into_inner).filter(|blob| !blob.is_empty());
+        match (key, ciphertext) {
+            (Some(key), Some(ciphertext)) if same_key => {
+                Ok(Wrapped { key, wrapped: WrappedDataKey { ciphertext, key: kek.clone(), material }, call })
+            }
+            _ => Err(attempts.disbelieved(&call)),
+        }
+    }
+}
+
+/// Opens wrapped data keys: `Decrypt`, and nothing else.
+#[derive(Clone)]
+pub struct Unwrap(Kms);
+
+/// A data key that KMS has unwrapped.
+pub struct Unwrapped {
+    /// The plaintext data key, for one open.
+    pub key: DataKey,
+    /// The call.
+    pub call: KmsCall,
+}
+
+/// A request to unwrap.
+pub struct UnwrapRequest<'a> {
+    /// The wrapped data key. Its own key name is not believed: see `allowed`.
+    pub wrapped: &'a WrappedDataKey,
+    /// What it was wrapped under.
+    pub context: &'a EncryptionContext,
+    /// The KEKs that the workspace's binding lists, current and former. A
+    /// wrapped key that names any other is refused without a call.
+    pub allowed: &'a [KeyArn],
+    /// The receipt's id, carried in the call's user agent into the customer's log.
+    pub receipt: Option<&'a str>,
+    /// Grant tokens, for a grant that KMS has not yet spread.
+    pub grant_tokens: &'a [String],
+    /// How long it may take, retries included.
+    pub time: Duration,
+}
+
+impl Unwrap {
+    /// Has KMS unwrap a data key. Names the KEK in the call, and accepts the
+    /// answer only for that KEK and of a data key's length.
+    ///
+    /// # Errors
+    /// The KEK is not the workspace's, KMS refused, or could not be reached in time.
+    pub async fn unwrap(&self, request: UnwrapRequest<'_>) -> Result<Unwrapped, KmsFailure> {
+        let mut attempts = Attempts::new(KmsOperation::Decrypt, request.time);
+        let output = match self.decrypt(&request, false, &mut attempts).await? {
+            Decrypted::Plain(output) => *output,
+            Decrypted::Would(_) => return Err(attempts.failure(Refusal::Integrity, None)),
+        };
+        let kek = request.wrapped.key.as_str();
+        let same_key = output.key_id() == Some(kek);
+        let call = attempts.call(output.request_id(), output.key_material_id().map(str::to_owned));
+        match output.plaintext.and_then(|plaintext| DataKey::take(&mut plaintext.into_inner())) {
+            Some(key) if same_key => Ok(Unwrapped { key, call }),
+            _ => Err(attempts.disbelieved(&call)),
+        }
+    }
+
+    /// Asks KMS whether it would unwrap this very blob now (`DryRun`). Makes no
+    /// plaintext anywhere. Answers with KMS's request id.
+    ///
+    /// # Errors
+    /// As [`unwrap`](Self::unwrap).
+    pub async fn would_unwrap(&self, request: UnwrapRequest<'_>) -> Result<String, KmsFailure> {
+        let mut attempts = Attempts::new(KmsOperation::Decrypt, request.time);
+        match self.decrypt(&request, true, &mut attempts).await? {
+            Decrypted::Would(request_id) => Ok(request_id),
+            Decrypted::Plain(output) => {
+                let call = attempts.call(output.request_id(), None);
+                // Not asked for, and so not kept.
+                drop(output.plaintext.map(|plaintext| DataKey::take(&mut plaintext.into_inner())));
+                Err(attempts.disbelieved(&call))
+            }
+        }
+    }
+
+    async fn decrypt(
+        &self,
+        request: &UnwrapRequest<'_>,
+        dry_run: bool,
+        attempts: &mut Attempts,
+    ) -> Result<Decrypted, KmsFailure> {
+        let kek = &request.wrapped.key;
+        let could_be_a_blob = BLOB.contains(&request.wrapped.ciphertext.len());
+        if !request.allowed.contains(kek) || !could_be_a_blob {
+            return Err(attempts.failure(Refusal::Integrity, None));
+        }
+        let client = self.0.client(kek);
+        loop {
+            let mut call = client
+                .decrypt()
+                .key_id(kek.as_str())
+                .ciphertext_blob(Blob::new(request.wrapped.ciphertext.as_slice()))
+                .set_encryption_context(Some(pairs(request.context)))
+                .set_grant_tokens(Some(request.grant_tokens.to_vec()));
+            if dry_run {
+                call = call.dry_run(true);
+            }
+            let mut call = call.customize();
+            if let Some(receipt) = request.receipt {
+                let product = format!("byok-receipt/{receipt}");
+                call = call.mutate_request(move |http| {
+                    let agent = http.headers().get("user-agent").unwrap_or_default();
+                    let agent = format!("{agent} {product}");
+                    http.headers_mut().insert("user-agent", agent.trim_start().to_owned());
+                });
+            }
+            match attempts.judge(call.send()).await {
+                Ok(output) => return Ok(Decrypted::Plain(Box::new(output))),
+                Err(refused) if dry_run && refused.code.as_deref() == Some("DryRunOperationException") => {
+                    return Ok(Decrypted::Would(refused.request_id.unwrap_or_default()));
+                }
+                Err(refused) => attempts.refused(refused, &self.0, kek, request.grant_tokens).await?,
+            }
+        }
+    }
+}
+
+enum Decrypted {
+    Plain(Box<aws_sdk_kms::operation::decrypt::DecryptOutput>),
+    Would(String),
+}
+
+/// Looks at keys: `DescribeKey`, and nothing else.
+#[derive(Clone)]
+pub struct Inspect(Kms);
+
+/// The state of a KMS key (AWS KMS API Reference, `KeyMetadata.KeyState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// Usable.
+    Enabled,
+    /// Turned off by its owner.
+    Disabled,
+    /// Scheduled for deletion.
+    PendingDeletion,
+    /// Without key material: never imported, expired, or deleted.
+    PendingImport,
+    /// On its way to another state, or out of KMS's own reach for now.
+    Transient,
+}
+
+/// What DescribeKey tells of a key, as far as the broker asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyDescription {
+    /// The key's own ARN.
+    pub arn: String,
+    /// Its state.
+    pub state: KeyState,
+    /// `SYMMETRIC_DEFAULT` is the one that can wrap data keys.
+    pub spec: String,
+    /// `ENCRYPT_DECRYPT` is the one that can wrap data keys.
+    pub usage: String,
+    /// `CUSTOMER`, or `AWS` for a key that an AWS service manages.
+    pub manager: String,
+    /// Where its material comes from: `AWS_KMS`, `EXTERNAL`, `AWS_CLOUDHSM`, `EXTERNAL_KEY_STORE`.
+    pub origin: String,
+    /// Whether it is a multi-Region key.
+    pub multi_region: bool,
+    /// KMS's id of the call.
+    pub request_id: String,
+}
+
+impl Inspect {
+    /// Describes a key, within `time`.
+    ///
+    /// # Errors
+    /// KMS refused or could not be reached in time.
+    pub async fn describe(&self, key: &KeyArn, grant_tokens: &[String], time: Duration) -> Result<KeyDescription, KmsFailure> {
+        let mut attempts = Attempts::new(KmsOperation::DescribeKey, time);
+        loop {
+            match describe(&self.0, key, grant_tokens, &mut attempts).await {
+                Ok(description) => return Ok(description),
+                Err(refused) => attempts.refused(refused, &self.0, key, grant_tokens).await?,
+            }
+        }
+    }
+}
+
+async fn describe(
+    kms: &Kms,
+    key: &KeyArn,
+    grant_tokens: &[String],
+    attempts: &mut Attempts,
+) -> Result<KeyDescription, Refused> {
+    let call = kms
+        .client(key)
+        .describe_key()
+        .key_id(key.as_str())
+        .set_grant_tokens(Some(grant_tokens.to_vec()))
+        .send();
+    let output = attempts.judge(call).await?;
+    let request_id = output.request_id().unwrap_or_default().to_owned();
+    let same_key = |metadata: &KeyMetadata| metadata.arn() == Some(key.as_str());
+    let Some(metadata) = output.key_metadata.filter(same_key) else {
+        return Err(Refused { refusal: Reason::Is(Refusal::Integrity), code: None, request_id: Some(request_id) });
+    };
+    Ok(KeyDescription {
+        arn: key.as_str().to_owned(),
+        state: match metadata.key_state {
+            Some(AwsKeyState::Enabled) => KeyState::Enabled,
+            Some(AwsKeyState::Disabled) => KeyState::Disabled,
+            Some(AwsKeyState::PendingDeletion | AwsKeyState::PendingReplicaDeletion) => KeyState::PendingDeletion,
+            Some(AwsKeyState::PendingImport) => KeyState::PendingImport,
+            _ => KeyState::Transient,
+        },
+        spec: metadata.key_spec.map(|spec| spec.as_str().to_owned()).unwrap_or_default(),
+        usage: metadata.key_usage.map(|usage| usage.as_str().to_owned()).unwrap_or_default(),
+        manager: metadata.key_manager.map(|manager| manager.as_str().to_owned()).unwrap_or_default(),
+        origin: metadata.origin.map(|origin| origin.as_str().to_owned()).unwrap_or_default(),
+        multi_region: metadata.multi_region.unwrap_or(false),
+        request_id,
+    })
+}
+
+fn pairs(context: &EncryptionContext) -> HashMap<String, String> {
+    context.pairs().iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+}
+
+/// One attempt's refusal, before it is known whether it is the last.
+struct Refused {
+    refusal: Reason,
+    code: Option<String>,
+    request_id: Option<String>,
+}
+
+/// `KMSInvalidStateException` alone does not say which state: DescribeKey does.
+#[derive(Clone, Copy)]
+enum Reason {
+    Is(Refusal),
+    InvalidState,
+}
+
+/// The attempts of one call: their time, their request ids.
+struct Attempts {
+    operation: KmsOperation,
+    until: Instant,
+    pause: Duration,
+    request_ids: Vec<String>,
+    /// What KMS last answered, where it was asked again.
+    said: Option<(Refusal, String)>,
+}
+
+impl Attempts {
+    fn new(operation: KmsOperation, time: Duration) -> Self {
+        Self { operation, until: Instant::now() + time, pause: PAUSE, request_ids: Vec::new(), said: None }
+    }
+
+    /// Runs one attempt within the time that is left.
+    async fn judge<T, E>(
+        &mut self,
+        attempt: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> Result<T, Refused>
+    where
+        E: ProvideErrorMetadata,
+        SdkError<E>: RequestId,
+    {
+        let left = self.until.saturating_duration_since(Instant::now()).min(ATTEMPT);
+        let Ok(answer) = tokio::time::timeout(left, attempt).await else {
+            return Err(Refused { refusal: Reason::Is(Refusal::Unavailable), code: None, request_id: None });
+        };
+        answer.map_err(|error| {
+            let request_id = error.request_id().map(str::to_owned);
+            let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+            // A proxy or load balancer in front of KMS answers without a code of KMS.
+            let fault = error.raw_response().is_some_and(|response| response.status().is_server_error());
+            let refusal = match code.as_deref() {
+                Some(code) => reason(code, fault),
+                None => Reason::Is(Refusal::Unavailable),
+            };
+            Refused { refusal, code, request_id }
+        })
+    }
+
+    /// Pauses before the next attempt where one makes sense, and otherwise says why not.
+    async fn refused(
+        &mut self,
+        refused: Refused,
+        kms: &Kms,
+        key: &KeyArn,
+        grant_tokens: &[String],
+    ) -> Result<(), KmsFailure> {
+        self.request_ids.extend(refused.request_id);
+        let refusal = match refused.refusal {
+            Reason::Is(refusal) => refusal,
+            Reason::InvalidState => self.which_state(kms, key, grant_tokens).await,
+        };
+        let pause = jittered(self.pause);
+        if refusal.is_transient() && Instant::now() + pause < self.until {
+            tokio::time::sleep(pause).await;
+            self.pause = (self.pause * 2).min(Duration::from_secs(1));
+            self.said = refused.code.map(|code| (refusal, code)).or(self.said.take());
+            return Ok(());
+        }
+        match (refused.code, self.said.take()) {
+            // A last attempt that was cut short tells less than the answer before it.
+            (None, Some((said, code))) if refusal.is_transient() => Err(self.failure(said, Some(code))),
+            (code, _) => Err(self.failure(refusal, code)),
+        }
+    }
+
+    /// Asks which state makes the key unusable. If that cannot be told, it is a
+    /// fault: only a definite answer changes what is believed of a key.
+    async fn which_state(&self, kms: &Kms, key: &KeyArn, grant_tokens: &[String]) -> Refusal {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let mut attempt = Self::new(KmsOperation::DescribeKey, left);
+        match describe(kms, key, grant_tokens, &mut attempt).await.map(|description| description.state) {
+            Ok(KeyState::PendingDeletion) => Refusal::PendingDeletion,
+            Ok(KeyState::PendingImport) => Refusal::MaterialMissing,
+            Ok(KeyState::Disabled) => Refusal::Disabled,
+            Ok(KeyState::Enabled | KeyState::Transient) | Err(_) => Refusal::Unavailable,
+        }
+    }
+
+    fn failure(&self, refusal: Refusal, code: Option<String>) -> KmsFailure {
+        KmsFailure { operation: self.operation, refusal, code, request_ids: self.request_ids.clone() }
+    }
+
+    /// The failure of a call that KMS answered, but not for what was asked.
+    fn disbelieved(&self, call: &KmsCall) -> KmsFailure {
+        let mut failure = self.failure(Refusal::Integrity, None);
+        failure.request_ids.push(call.request_id.clone());
+        failure
+    }
+
+    fn call(&self, request_id: Option<&str>, material: Option<String>) -> KmsCall {
+        KmsCall {
+            request_id: request_id.unwrap_or_default().to_owned(),
+            earlier: self.request_ids.clone(),
+            material,
+        }
+    }
+}
+
+/// What a code of KMS means (AWS KMS API Reference, "Common Errors" and the
+/// errors of each operation).
+fn reason(code: &str, fault: bool) -> Reason {
+    Reason::Is(match code {
+        "AccessDeniedException" | "AccessDenied" => Refusal::AccessDenied,
+        "DisabledException" => Refusal::Disabled,
+        "NotFoundException" => Refusal::NotFound,
+        "KMSInvalidStateException" => return Reason::InvalidState,
+        "ThrottlingException" | "Throttling" | "TooManyRequestsException" | "RequestLimitExceeded"
+        | "LimitExceededException" => Refusal::Throttled,
+        "KMSInternalException" | "KeyUnavailableException" | "DependencyTimeoutException"
+        | "InternalFailure" | "ServiceUnavailable" | "ServiceUnavailableException" => Refusal::Unavailable,
+        "InvalidCiphertextException" | "IncorrectKeyException" => Refusal::Integrity,
+        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidSignatureException"
+        | "SignatureDoesNotMatch" | "IncompleteSignature" | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException" | "ExpiredTokenException" | "ExpiredToken"
+        | "RequestExpired" | "OptInRequired" | "NotAuthorized" => Refusal::Misconfigured,
+        _ if fault => Refusal::Unavailable,
+        _ => Refusal::Unsupported,
+    })
+}
+
+/// Between half of a pause and all of it, so that callers who were throttled
+/// together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    let share = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
+    pause.mul_f64(0.5 + share / 2.0)
+}
+
+const _: () = assert!(DATA_KEY_LEN == 32, "GenerateDataKey asks for AES_256");

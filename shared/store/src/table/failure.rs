@@ -1,0 +1,105 @@
+//! What DynamoDB's refusals mean. Told apart by kind and code, never by text.
+
+use crate::{Cause, StoreError, Which};
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{RequestId, transact_write_items::TransactWriteItemsError},
+};
+
+/// A failed read, or anything else that is not a condition.
+pub(super) fn unavailable<E>(operation: &'static str, error: &SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata,
+    SdkError<E>: RequestId,
+{
+    let kind = match error {
+        SdkError::ConstructionFailure(_) => "not sent",
+        SdkError::TimeoutError(_) => "timed out",
+        SdkError::DispatchFailure(_) => "not reached",
+        SdkError::ResponseError(_) => "answer not readable",
+        SdkError::ServiceError(_) => "refused",
+        _ => "failed",
+    };
+    StoreError::Unavailable(Cause {
+        operation,
+        kind,
+        code: code(error).map(str::to_owned),
+        request_id: error.request_id().map(str::to_owned),
+    })
+}
+
+/// A failed write of one item, of which `which` is the condition.
+pub(super) fn unwritten<E>(operation: &'static str, which: Which, error: &SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata,
+    SdkError<E>: RequestId,
+{
+    match code(error) {
+        Some("ConditionalCheckFailedException") => StoreError::Conflict(which),
+        Some(code) if is_size(code) => StoreError::TooLarge,
+        _ => unavailable(operation, error),
+    }
+}
+
+/// What became of one attempt of a transaction.
+pub(super) enum Attempt {
+    /// Another transaction held one of the items; the same one may land a moment later.
+    Contended(StoreError),
+    /// It will not land.
+    Failed(StoreError),
+}
+
+/// A failed transaction. `conditions` are those of its items, in order: DynamoDB
+/// gives one reason for each, in the same order.
+pub(super) fn uncommitted(
+    operation: &'static str,
+    conditions: &[Which],
+    error: &SdkError<TransactWriteItemsError>,
+) -> Attempt {
+    let other = || unavailable(operation, error);
+    let Some(refusal) = error.as_service_error() else {
+        return Attempt::Failed(other());
+    };
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = refusal else {
+        return match refusal.code() {
+            Some("TransactionInProgressException") => Attempt::Contended(other()),
+            Some(code) if is_size(code) => Attempt::Failed(StoreError::TooLarge),
+            _ => Attempt::Failed(other()),
+        };
+    };
+    let reasons: Vec<&str> =
+        cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
+    let first = |wanted: &str| {
+        conditions.iter().zip(&reasons).find(|(_, reason)| **reason == wanted).map(|(which, _)| *which)
+    };
+    let failed = first("ConditionalCheckFailed").map(StoreError::Conflict);
+    if let Some(contended) = first("TransactionConflict") {
+        // Asked again even where a condition failed: what holds the other item
+        // may be the very request that an `Idempotency-Key` repeats.
+        return Attempt::Contended(failed.unwrap_or_else(|| match contended {
+            Which::Head => StoreError::Conflict(Which::Head),
+            _ => other(),
+        }));
+    }
+    Attempt::Failed(match failed {
+        Some(conflict) => conflict,
+        None if reasons.iter().any(|reason| is_size(reason)) => StoreError::TooLarge,
+        None => other(),
+    })
+}
+
+/// The codes by which DynamoDB says that an item is too large. A request of
+/// ours is invalid in no other way.
+fn is_size(code: &str) -> bool {
+    matches!(
+        code,
+        "ValidationException"
+            | "ValidationError"
+            | "ItemCollectionSizeLimitExceededException"
+            | "ItemCollectionSizeLimitExceeded"
+    )
+}
+
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
+    error.as_service_error().and_then(ProvideErrorMetadata::code)
+}

@@ -1,0 +1,59 @@
+//! Tokens: made, listed, deleted.
+
+use super::{Store, condition::Condition, keys, list::Range, transact::Transaction, wire};
+use crate::{Audit, Page, StoreError, TokenId, TokenRecord, Which};
+use envelope::WorkspaceId;
+
+impl Store {
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// `Exists` where there is one of this id.
+    pub async fn put_token<'a>(
+        &self,
+        workspace: &WorkspaceId,
+        token: &TokenRecord,
+        audit: impl Into<Audit<'a>>,
+    ) -> Result<(), StoreError> {
+        let item = wire::token_item(workspace, token)?;
+        let mut write = Transaction::new(self, workspace);
+        write.put(&keys::token(&token.id), item, Which::Exists, Condition::absent());
+        write.commit("put token", audit.into()).await
+    }
+
+    /// A workspace's tokens by id, expired ones included.
+    ///
+    /// # Errors
+    /// A token is broken, or DynamoDB could not be asked.
+    pub async fn list_tokens(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&TokenId>,
+        limit: u32,
+    ) -> Result<Page<TokenRecord>, StoreError> {
+        let range = Range::prefixed(self, keys::workspace(workspace), keys::TOKENS);
+        range
+            .list(after.map(TokenId::as_str), limit, |id, item| wire::token(workspace, id, item).map(Some))
+            .await
+    }
+
+    /// Deletes a token: its next call is unknown. Returns whether there was
+    /// one; where there was none, nothing is written.
+    ///
+    /// # Errors
+    /// DynamoDB could not be asked.
+    pub async fn delete_token<'a>(
+        &self,
+        workspace: &WorkspaceId,
+        id: &TokenId,
+        audit: impl Into<Audit<'a>>,
+    ) -> Result<bool, StoreError> {
+        let mut write = Transaction::new(self, workspace);
+        write.delete(&keys::token(id), Which::Token);
+        match write.commit("delete token", audit.into()).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict(Which::Token)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
