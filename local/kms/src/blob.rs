@@ -121,3 +121,116 @@ fn aad(header: &[u8], context: &EncryptionContext) -> Vec<u8> {
     }
     aad
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{KeySpec, KeyState, KeyUsage, Origin};
+    use proptest::prelude::*;
+
+    fn key() -> KeyRecord {
+        KeyRecord {
+            id: "6f1f8a3e-4c57-4c7a-9d59-0a4f3a1b2c3d".into(),
+            account: "111122223333".into(),
+            region: "eu-west-1".into(),
+            created: 0,
+            description: String::new(),
+            spec: KeySpec::Symmetric,
+            usage: KeyUsage::EncryptDecrypt,
+            origin: Origin::AwsKms,
+            state: KeyState::Enabled,
+            policy: String::new(),
+            materials: vec![
+                Material::generate(0).unwrap(),
+                Material::generate(1).unwrap(),
+            ],
+        }
+    }
+
+    fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    fn opens(key: &KeyRecord, bytes: &[u8], context: &EncryptionContext) -> Option<Vec<u8>> {
+        let (plaintext, _) = Blob::parse(bytes).ok()?.open(key, context).ok()?;
+        Some(plaintext.to_vec())
+    }
+
+    #[test]
+    fn a_blob_opens_under_the_material_that_it_names_old_or_new() {
+        let key = key();
+        let context = context(&[("a", "1")]);
+        for material in &key.materials {
+            let blob = seal(&key, material, &context, b"secret").unwrap();
+            let parsed = Blob::parse(&blob).unwrap();
+            assert_eq!(parsed.key_id(), key.id);
+            let (plaintext, used) = parsed.open(&key, &context).unwrap();
+            assert_eq!((&plaintext[..], &used.id), (&b"secret"[..], &material.id));
+        }
+    }
+
+    #[test]
+    fn a_blob_with_any_bit_flipped_or_any_end_cut_off_does_not_open() {
+        let key = key();
+        let context = context(&[("a", "1")]);
+        let blob = seal(&key, &key.materials[1], &context, b"secret").unwrap();
+        for bit in 0..blob.len() * 8 {
+            let mut bad = blob.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(opens(&key, &bad, &context).is_none(), "bit {bit}");
+        }
+        for cut in 0..blob.len() {
+            assert!(opens(&key, &blob[..cut], &context).is_none(), "cut {cut}");
+        }
+        let mut long = blob.clone();
+        long.push(0);
+        assert!(opens(&key, &long, &context).is_none());
+        assert!(opens(&key, &blob, &context).is_some());
+    }
+
+    #[test]
+    fn a_context_that_reads_alike_but_is_divided_otherwise_does_not_open() {
+        let key = key();
+        let blob = seal(
+            &key,
+            &key.materials[0],
+            &context(&[("ab", "c"), ("d", "")]),
+            b"x",
+        )
+        .unwrap();
+        for other in [
+            context(&[("a", "bc"), ("d", "")]),
+            context(&[("ab", "c"), ("", "d")]),
+            context(&[("ab", "c")]),
+            context(&[("ab", "cd")]),
+            context(&[("abc", "d")]),
+            context(&[]),
+        ] {
+            assert!(opens(&key, &blob, &other).is_none(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_plaintext_never_makes_the_same_blob() {
+        let key = key();
+        let seal = || seal(&key, &key.materials[0], &context(&[]), b"x").unwrap();
+        assert_ne!(seal(), seal());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn two_contexts_have_two_aads(a: EncryptionContext, b: EncryptionContext) {
+            prop_assert_eq!(a == b, aad(b"h", &a) == aad(b"h", &b));
+        }
+
+        #[test]
+        fn what_comes_from_outside_never_panics(bytes: Vec<u8>) {
+            let _ = opens(&key(), &bytes, &EncryptionContext::new());
+        }
+    }
+}

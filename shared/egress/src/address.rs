@@ -113,7 +113,7 @@ fn carried(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
     let o = ip.octets();
     let at = |a: usize, b: usize, c: usize, d: usize| Ipv4Addr::new(o[a], o[b], o[c], o[d]);
     let last = at(12, 13, 14, 15);
-    match ip.segments() {
+    let mut found = match ip.segments() {
         // IPv4-mapped and IPv4-compatible, RFC 4291, section 2.5.5. The loopback and
         // the unspecified address are compatible forms of 0.0.0.1 and 0.0.0.0: judged as themselves.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Vec::new(),
@@ -129,10 +129,13 @@ fn carried(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
         [0x2002, ..] => vec![at(2, 3, 4, 5)],
         // Teredo, RFC 4380, section 4: the server, and the client with its bits turned.
         [0x2001, 0, ..] => vec![at(4, 5, 6, 7), Ipv4Addr::from(!u32::from(last))],
-        // ISATAP, RFC 5214, section 6.1: any prefix, and an interface id that says so.
-        [_, _, _, _, 0 | 0x0200, 0x5efe, _, _] => vec![last],
         _ => Vec::new(),
+    };
+    // ISATAP, RFC 5214, section 6.1: any prefix, and an interface id that says so.
+    if matches!(ip.segments(), [_, _, _, _, 0 | 0x0200, 0x5efe, _, _]) {
+        found.push(last);
     }
+    found
 }
 
 #[cfg(test)]

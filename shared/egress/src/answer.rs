@@ -3,7 +3,7 @@
 use crate::{EgressError, headers};
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::CONTENT_LENGTH,
 };
 use http_body::{Body, Frame};
@@ -91,7 +91,7 @@ impl UpstreamAnswer {
         let mut headers = HeaderMap::with_capacity(self.headers.len());
         for (name, value) in &self.headers {
             let bytes = Bytes::copy_from_slice(value.as_bytes());
-            let passed = self.body.outlet.pass(Piece::Header(name), bytes)?;
+            let passed = self.body.outlet.pass(Piece::Header, bytes)?;
             let value = HeaderValue::from_maybe_shared(passed).map_err(|_| EgressError::Protocol)?;
             headers.append(name.clone(), value);
         }
@@ -163,9 +163,9 @@ impl Body for UpstreamBody {
 }
 
 /// Which piece of an answer is on its way.
-enum Piece<'a> {
+enum Piece {
     /// The value of a header.
-    Header(&'a HeaderName),
+    Header,
     /// The next bytes of the body.
     Chunk,
     /// The body has ended: what was held back comes out now.
@@ -178,9 +178,9 @@ enum Piece<'a> {
 struct Outlet;
 
 impl Outlet {
-    fn pass(&mut self, piece: Piece<'_>, bytes: Bytes) -> Result<Bytes, EgressError> {
+    fn pass(&mut self, piece: Piece, bytes: Bytes) -> Result<Bytes, EgressError> {
         match piece {
-            Piece::Header(_) | Piece::Chunk | Piece::End => Ok(bytes),
+            Piece::Header | Piece::Chunk | Piece::End => Ok(bytes),
         }
     }
 }

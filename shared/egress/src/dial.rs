@@ -215,3 +215,6 @@ fn assemble(request: InjectedRequest) -> Result<Request<Full<bytes::Bytes>>, Egr
     *request.headers_mut() = all;
     Ok(request)
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,18 +22,28 @@ impl AwsAccess {
     /// Builds the HTTP client, for a role's access keys as Lambda's environment
     /// gives them.
     #[must_use]
-    pub fn new(access_key_id: &str, secret_access_key: &str, session_token: Option<String>) -> Self {
+    pub fn new(
+        access_key_id: &str,
+        secret_access_key: &str,
+        session_token: Option<String>,
+    ) -> Self {
         let http = Builder::new()
             .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
             .build_https();
-        Self { http, credentials: credentials(access_key_id, secret_access_key, session_token) }
+        Self {
+            http,
+            credentials: credentials(access_key_id, secret_access_key, session_token),
+        }
     }
 
     /// The same connections under another role's access keys, for the run on
     /// one machine, where one process plays every role.
     #[must_use]
     pub fn as_role(&self, access_key_id: &str, secret_access_key: &str) -> Self {
-        Self { http: self.http.clone(), credentials: credentials(access_key_id, secret_access_key, None) }
+        Self {
+            http: self.http.clone(),
+            credentials: credentials(access_key_id, secret_access_key, None),
+        }
     }
 
     /// The HTTP client, for a service's configuration.
@@ -50,5 +60,11 @@ impl AwsAccess {
 }
 
 fn credentials(id: &str, secret: &str, session_token: Option<String>) -> SharedCredentialsProvider {
-    SharedCredentialsProvider::new(Credentials::new(id, secret, session_token, None, "environment"))
+    SharedCredentialsProvider::new(Credentials::new(
+        id,
+        secret,
+        session_token,
+        None,
+        "environment",
+    ))
 }

@@ -73,8 +73,13 @@ pub struct EncryptionContext([(&'static str, String); 5]);
 
 impl EncryptionContext {
     /// The names of the pairs, as key policies and grants must spell them.
-    pub const KEYS: [&'static str; 5] =
-        ["byok:broker", "byok:workspace", "byok:secret", "byok:version", "byok:policy"];
+    pub const KEYS: [&'static str; 5] = [
+        "byok:broker",
+        "byok:workspace",
+        "byok:secret",
+        "byok:version",
+        "byok:policy",
+    ];
 
     /// The context of one secret version under one policy.
     #[must_use]
@@ -92,7 +97,13 @@ impl EncryptionContext {
     /// which no secret can be called.
     #[must_use]
     pub fn probe(broker: &BrokerId, workspace: &WorkspaceId) -> Self {
-        Self::of(broker, workspace, "$probe".to_owned(), "0".to_owned(), &PolicyDigest::of(b""))
+        Self::of(
+            broker,
+            workspace,
+            "$probe".to_owned(),
+            "0".to_owned(),
+            &PolicyDigest::of(b""),
+        )
     }
 
     /// The pairs, in the order of [`KEYS`](Self::KEYS).
@@ -134,9 +145,18 @@ mod tests {
             version: SecretVersion::new(version).unwrap(),
         };
         // The boundary between two neighbours is moved: without lengths these would be equal.
-        assert_ne!(place("acme", "pay", 1).aad(1, 1), place("acmep", "ay", 1).aad(1, 1));
-        assert_ne!(place("acme", "pay", 1).aad(1, 1), place("acme", "pay", 256).aad(1, 1));
-        assert_ne!(place("acme", "pay", 1).aad(1, 1), place("acme", "pay", 1).aad(1, 2));
+        assert_ne!(
+            place("acme", "pay", 1).aad(1, 1),
+            place("acmep", "ay", 1).aad(1, 1)
+        );
+        assert_ne!(
+            place("acme", "pay", 1).aad(1, 1),
+            place("acme", "pay", 256).aad(1, 1)
+        );
+        assert_ne!(
+            place("acme", "pay", 1).aad(1, 1),
+            place("acme", "pay", 1).aad(1, 2)
+        );
     }
 
     #[test]
@@ -144,7 +164,11 @@ mod tests {
         let broker = BrokerId::parse("prod").unwrap();
         let workspace = WorkspaceId::parse("acme").unwrap();
         let probe = EncryptionContext::probe(&broker, &workspace);
-        let pairs: Vec<_> = probe.pairs().iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let pairs: Vec<_> = probe
+            .pairs()
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect();
         assert_eq!(
             pairs,
             [
@@ -194,7 +218,11 @@ mod tests {
             version: SecretVersion::new(vector.place.version).unwrap(),
         };
         let context = EncryptionContext::new(&place, &PolicyDigest::of(vector.policy.as_bytes()));
-        context.pairs().iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+        context
+            .pairs()
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect()
     }
 
     #[test]
@@ -211,14 +239,31 @@ mod tests {
         for vector in &vectors {
             let pairs = context_of(vector);
             assert_eq!(pairs, vector.pairs, "{}", vector.id);
-            assert!(pairs.keys().map(String::as_str).eq(EncryptionContext::KEYS.into_iter().collect::<BTreeSet<_>>()));
-            assert!(seen.insert(pairs.clone()), "{} is another vector's too", vector.id);
+            assert!(
+                pairs
+                    .keys()
+                    .map(String::as_str)
+                    .eq(EncryptionContext::KEYS.into_iter().collect::<BTreeSet<_>>())
+            );
+            assert!(
+                seen.insert(pairs.clone()),
+                "{} is another vector's too",
+                vector.id
+            );
             if let Some(key) = &vector.changed {
-                let differing: Vec<_> = base.pairs.keys().filter(|key| pairs[*key] != base.pairs[*key]).collect();
+                let differing: Vec<_> = base
+                    .pairs
+                    .keys()
+                    .filter(|key| pairs[*key] != base.pairs[*key])
+                    .collect();
                 assert_eq!(differing, [key], "{}", vector.id);
                 changed.insert(key.as_str());
             }
         }
-        assert_eq!(changed, BTreeSet::from(EncryptionContext::KEYS), "each pair is changed alone somewhere");
+        assert_eq!(
+            changed,
+            BTreeSet::from(EncryptionContext::KEYS),
+            "each pair is changed alone somewhere"
+        );
     }
 }

@@ -21,7 +21,9 @@ impl DataKey {
     ///
     /// # Errors
     /// Whatever `fill` fails with; the buffer is wiped.
-    pub fn filled<E>(fill: impl FnOnce(&mut [u8; DATA_KEY_LEN]) -> Result<(), E>) -> Result<Self, E> {
+    pub fn filled<E>(
+        fill: impl FnOnce(&mut [u8; DATA_KEY_LEN]) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let mut key = Self(Box::new([0; DATA_KEY_LEN]));
         fill(&mut key.0)?;
         Ok(key)
@@ -103,7 +105,8 @@ mod tests {
 
     // Sealing and opening take the key itself. Since it is neither Copy nor Clone, no key seals twice.
     const _: fn(DataKey, &Place, &SecretBytes) -> SealedSecret = crate::seal;
-    const _: fn(&SealedSecret, DataKey, &Place) -> Result<SecretBytes, IntegrityError> = crate::open;
+    const _: fn(&SealedSecret, DataKey, &Place) -> Result<SecretBytes, IntegrityError> =
+        crate::open;
 
     #[test]
     fn a_key_of_another_length_is_not_a_data_key() {
@@ -121,7 +124,11 @@ mod tests {
             buffer.truncate(length);
             let at = buffer.as_ptr();
             drop(DataKey::take(&mut buffer));
-            assert_eq!((buffer.as_ptr(), buffer.len()), (at, buffer.capacity()), "{length}");
+            assert_eq!(
+                (buffer.as_ptr(), buffer.len()),
+                (at, buffer.capacity()),
+                "{length}"
+            );
             assert!(buffer.iter().all(|byte| *byte == 0), "{length}");
         }
     }

@@ -93,7 +93,9 @@ text_id!(
 fn is_dns_like(text: &[u8]) -> bool {
     (2..=63).contains(&text.len())
         && text[0].is_ascii_lowercase()
-        && text.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+        && text
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
 /// The number of a secret's version: 1 to 9,999,999, never used twice.
@@ -113,7 +115,10 @@ impl SecretVersion {
     pub fn new(number: u64) -> Result<Self, InvalidId> {
         match u32::try_from(number) {
             Ok(n @ 1..=9_999_999) => Ok(Self(n)),
-            _ => Err(InvalidId { kind: "version", rule: "a whole number from 1 to 9999999" }),
+            _ => Err(InvalidId {
+                kind: "version",
+                rule: "a whole number from 1 to 9999999",
+            }),
         }
     }
 
@@ -153,7 +158,10 @@ impl KeyArn {
     /// # Errors
     /// The text is not the ARN of a KMS key.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        let wrong = |rule| InvalidId { kind: "KMS key ARN", rule };
+        let wrong = |rule| InvalidId {
+            kind: "KMS key ARN",
+            rule,
+        };
         const FORM: &str = "arn:aws:kms:<region>:<12-digit account>:key/<key id>";
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         let [arn, partition, service, region, account, resource] = parts[..] else {
@@ -161,7 +169,9 @@ impl KeyArn {
         };
         let plain = |part: &str| {
             (1..=32).contains(&part.len())
-                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
         if arn != "arn"
             || !(partition == "aws" || partition.starts_with("aws-"))
@@ -174,13 +184,17 @@ impl KeyArn {
             return Err(wrong(FORM));
         }
         if resource.starts_with("alias/") {
-            return Err(wrong("the key's own ARN is needed, not an alias, which can be moved to another key"));
+            return Err(wrong(
+                "the key's own ARN is needed, not an alias, which can be moved to another key",
+            ));
         }
         let Some(id) = resource.strip_prefix("key/") else {
             return Err(wrong(FORM));
         };
         if !is_key_id(id) {
-            return Err(wrong("the key id is a UUID, or mrk- and 32 hexadecimal digits"));
+            return Err(wrong(
+                "the key id is a UUID, or mrk- and 32 hexadecimal digits",
+            ));
         }
         let region_at = arn.len() + partition.len() + service.len() + 3;
         let account_at = region_at + region.len() + 1;
@@ -224,7 +238,10 @@ impl FromStr for KeyArn {
 }
 
 fn is_key_id(id: &str) -> bool {
-    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let hex = |part: &str| {
+        part.bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
     if let Some(digits) = id.strip_prefix("mrk-") {
         return digits.len() == 32 && hex(digits);
     }
@@ -242,7 +259,10 @@ mod tests {
     #[test]
     fn a_key_arn_tells_its_region_and_account() {
         let arn = KeyArn::parse(ARN).unwrap();
-        assert_eq!((arn.as_str(), arn.region(), arn.account()), (ARN, "eu-west-1", "111122223333"));
+        assert_eq!(
+            (arn.as_str(), arn.region(), arn.account()),
+            (ARN, "eu-west-1", "111122223333")
+        );
     }
 
     #[test]
@@ -267,10 +287,19 @@ mod tests {
     #[test]
     fn the_bounds_of_each_grammar_hold() {
         assert!(WorkspaceId::parse("a").is_err() && WorkspaceId::parse("ab").is_ok());
-        assert!(WorkspaceId::parse(&"a".repeat(63)).is_ok() && WorkspaceId::parse(&"a".repeat(64)).is_err());
+        assert!(
+            WorkspaceId::parse(&"a".repeat(63)).is_ok()
+                && WorkspaceId::parse(&"a".repeat(64)).is_err()
+        );
         assert!(SecretName::parse("").is_err() && SecretName::parse("0").is_ok());
-        assert!(SecretName::parse(&"a".repeat(128)).is_ok() && SecretName::parse(&"a".repeat(129)).is_err());
-        assert!(SecretName::parse("$probe").is_err(), "a probe's name must stay impossible for a secret");
+        assert!(
+            SecretName::parse(&"a".repeat(128)).is_ok()
+                && SecretName::parse(&"a".repeat(129)).is_err()
+        );
+        assert!(
+            SecretName::parse("$probe").is_err(),
+            "a probe's name must stay impossible for a secret"
+        );
         assert!(SecretVersion::new(0).is_err() && SecretVersion::new(10_000_000).is_err());
         assert_eq!(SecretVersion::LAST.next(), None);
     }

@@ -46,9 +46,13 @@ impl KeyPolicy<'_> {
     /// The statements of all jobs.
     #[must_use]
     pub fn statements(&self) -> Vec<Value> {
-        [KmsOperation::GenerateDataKey, KmsOperation::Decrypt, KmsOperation::DescribeKey]
-            .map(|operation| self.statement(operation))
-            .into()
+        [
+            KmsOperation::GenerateDataKey,
+            KmsOperation::Decrypt,
+            KmsOperation::DescribeKey,
+        ]
+        .map(|operation| self.statement(operation))
+        .into()
     }
 
     /// The statement that stops every job at once: added, it beats every grant

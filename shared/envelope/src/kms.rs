@@ -50,7 +50,11 @@ impl Kms {
     /// called at AWS, in the Region of its ARN.
     #[must_use]
     pub fn new(access: AwsAccess, endpoint: Option<String>) -> Self {
-        Self(Arc::new(Regions { access, endpoint, clients: Mutex::default() }))
+        Self(Arc::new(Regions {
+            access,
+            endpoint,
+            clients: Mutex::default(),
+        }))
     }
 
     /// The handle that can make data keys.
@@ -73,7 +77,11 @@ impl Kms {
 
     /// The client of the Region that the key lives in; made once.
     fn client(&self, key: &KeyArn) -> Client {
-        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self
+            .0
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(key.region()) {
             return client.clone();
         }
@@ -83,7 +91,11 @@ impl Kms {
             .credentials_provider(self.0.access.credentials())
             .region(Region::new(key.region().to_owned()))
             .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(ATTEMPT / 2).build());
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(ATTEMPT / 2)
+                    .build(),
+            );
         config.set_endpoint_url(self.0.endpoint.clone());
         let client = Client::from_conf(config.build());
         clients.insert(key.region().to_owned(), client.clone());
@@ -142,18 +154,33 @@ impl Wrap {
                 .send();
             match attempts.judge(call).await {
                 Ok(output) => break output,
-                Err(refused) => attempts.refused(refused, &self.0, kek, grant_tokens).await?,
+                Err(refused) => {
+                    attempts
+                        .refused(refused, &self.0, kek, grant_tokens)
+                        .await?
+                }
             }
         };
         let material = output.key_material_id().map(str::to_owned);
         let call = attempts.call(output.request_id(), material.clone());
         let same_key = output.key_id() == Some(kek.as_str());
-        let key = output.plaintext.and_then(|plaintext| DataKey::take(&mut plaintext.into_inner()));
-        let ciphertext = output.ciphertext_blob.map(Blob::into_inner).filter(|blob| !blob.is_empty());
+        let key = output
+            .plaintext
+            .and_then(|plaintext| DataKey::take(&mut plaintext.into_inner()));
+        let ciphertext = output
+            .ciphertext_blob
+            .map(Blob::into_inner)
+            .filter(|blob| BLOB.contains(&blob.len()));
         match (key, ciphertext) {
-            (Some(key), Some(ciphertext)) if same_key => {
-                Ok(Wrapped { key, wrapped: WrappedDataKey { ciphertext, key: kek.clone(), material }, call })
-            }
+            (Some(key), Some(ciphertext)) if same_key => Ok(Wrapped {
+                key,
+                wrapped: WrappedDataKey {
+                    ciphertext,
+                    key: kek.clone(),
+                    material,
+                },
+                call,
+            }),
             _ => Err(attempts.disbelieved(&call)),
         }
     }
@@ -202,8 +229,14 @@ impl Unwrap {
         };
         let kek = request.wrapped.key.as_str();
         let same_key = output.key_id() == Some(kek);
-        let call = attempts.call(output.request_id(), output.key_material_id().map(str::to_owned));
-        match output.plaintext.and_then(|plaintext| DataKey::take(&mut plaintext.into_inner())) {
+        let call = attempts.call(
+            output.request_id(),
+            output.key_material_id().map(str::to_owned),
+        );
+        match output
+            .plaintext
+            .and_then(|plaintext| DataKey::take(&mut plaintext.into_inner()))
+        {
             Some(key) if same_key => Ok(Unwrapped { key, call }),
             _ => Err(attempts.disbelieved(&call)),
         }
@@ -221,7 +254,11 @@ impl Unwrap {
             Decrypted::Plain(output) => {
                 let call = attempts.call(output.request_id(), None);
                 // Not asked for, and so not kept.
-                drop(output.plaintext.map(|plaintext| DataKey::take(&mut plaintext.into_inner())));
+                drop(
+                    output
+                        .plaintext
+                        .map(|plaintext| DataKey::take(&mut plaintext.into_inner())),
+                );
                 Err(attempts.disbelieved(&call))
             }
         }
@@ -255,15 +292,22 @@ impl Unwrap {
                 call = call.mutate_request(move |http| {
                     let agent = http.headers().get("user-agent").unwrap_or_default();
                     let agent = format!("{agent} {product}");
-                    http.headers_mut().insert("user-agent", agent.trim_start().to_owned());
+                    http.headers_mut()
+                        .insert("user-agent", agent.trim_start().to_owned());
                 });
             }
             match attempts.judge(call.send()).await {
                 Ok(output) => return Ok(Decrypted::Plain(Box::new(output))),
-                Err(refused) if dry_run && refused.code.as_deref() == Some("DryRunOperationException") => {
+                Err(refused)
+                    if dry_run && refused.code.as_deref() == Some("DryRunOperationException") =>
+                {
                     return Ok(Decrypted::Would(refused.request_id.unwrap_or_default()));
                 }
-                Err(refused) => attempts.refused(refused, &self.0, kek, request.grant_tokens).await?,
+                Err(refused) => {
+                    attempts
+                        .refused(refused, &self.0, kek, request.grant_tokens)
+                        .await?
+                }
             }
         }
     }
@@ -319,12 +363,21 @@ impl Inspect {
     ///
     /// # Errors
     /// KMS refused or could not be reached in time.
-    pub async fn describe(&self, key: &KeyArn, grant_tokens: &[String], time: Duration) -> Result<KeyDescription, KmsFailure> {
+    pub async fn describe(
+        &self,
+        key: &KeyArn,
+        grant_tokens: &[String],
+        time: Duration,
+    ) -> Result<KeyDescription, KmsFailure> {
         let mut attempts = Attempts::new(KmsOperation::DescribeKey, time);
         loop {
             match describe(&self.0, key, grant_tokens, &mut attempts).await {
                 Ok(description) => return Ok(description),
-                Err(refused) => attempts.refused(refused, &self.0, key, grant_tokens).await?,
+                Err(refused) => {
+                    attempts
+                        .refused(refused, &self.0, key, grant_tokens)
+                        .await?
+                }
             }
         }
     }
@@ -346,28 +399,50 @@ async fn describe(
     let request_id = output.request_id().unwrap_or_default().to_owned();
     let same_key = |metadata: &KeyMetadata| metadata.arn() == Some(key.as_str());
     let Some(metadata) = output.key_metadata.filter(same_key) else {
-        return Err(Refused { refusal: Reason::Is(Refusal::Integrity), code: None, request_id: Some(request_id) });
+        return Err(Refused {
+            refusal: Reason::Is(Refusal::Integrity),
+            code: None,
+            request_id: Some(request_id),
+        });
     };
     Ok(KeyDescription {
         arn: key.as_str().to_owned(),
         state: match metadata.key_state {
             Some(AwsKeyState::Enabled) => KeyState::Enabled,
             Some(AwsKeyState::Disabled) => KeyState::Disabled,
-            Some(AwsKeyState::PendingDeletion | AwsKeyState::PendingReplicaDeletion) => KeyState::PendingDeletion,
+            Some(AwsKeyState::PendingDeletion | AwsKeyState::PendingReplicaDeletion) => {
+                KeyState::PendingDeletion
+            }
             Some(AwsKeyState::PendingImport) => KeyState::PendingImport,
             _ => KeyState::Transient,
         },
-        spec: metadata.key_spec.map(|spec| spec.as_str().to_owned()).unwrap_or_default(),
-        usage: metadata.key_usage.map(|usage| usage.as_str().to_owned()).unwrap_or_default(),
-        manager: metadata.key_manager.map(|manager| manager.as_str().to_owned()).unwrap_or_default(),
-        origin: metadata.origin.map(|origin| origin.as_str().to_owned()).unwrap_or_default(),
+        spec: metadata
+            .key_spec
+            .map(|spec| spec.as_str().to_owned())
+            .unwrap_or_default(),
+        usage: metadata
+            .key_usage
+            .map(|usage| usage.as_str().to_owned())
+            .unwrap_or_default(),
+        manager: metadata
+            .key_manager
+            .map(|manager| manager.as_str().to_owned())
+            .unwrap_or_default(),
+        origin: metadata
+            .origin
+            .map(|origin| origin.as_str().to_owned())
+            .unwrap_or_default(),
         multi_region: metadata.multi_region.unwrap_or(false),
         request_id,
     })
 }
 
 fn pairs(context: &EncryptionContext) -> HashMap<String, String> {
-    context.pairs().iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+    context
+        .pairs()
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), value.clone()))
+        .collect()
 }
 
 /// One attempt's refusal, before it is known whether it is the last.
@@ -396,7 +471,13 @@ struct Attempts {
 
 impl Attempts {
     fn new(operation: KmsOperation, time: Duration) -> Self {
-        Self { operation, until: Instant::now() + time, pause: PAUSE, request_ids: Vec::new(), said: None }
+        Self {
+            operation,
+            until: Instant::now() + time,
+            pause: PAUSE,
+            request_ids: Vec::new(),
+            said: None,
+        }
     }
 
     /// Runs one attempt within the time that is left.
@@ -408,20 +489,36 @@ impl Attempts {
         E: ProvideErrorMetadata,
         SdkError<E>: RequestId,
     {
-        let left = self.until.saturating_duration_since(Instant::now()).min(ATTEMPT);
+        let left = self
+            .until
+            .saturating_duration_since(Instant::now())
+            .min(ATTEMPT);
         let Ok(answer) = tokio::time::timeout(left, attempt).await else {
-            return Err(Refused { refusal: Reason::Is(Refusal::Unavailable), code: None, request_id: None });
+            return Err(Refused {
+                refusal: Reason::Is(Refusal::Unavailable),
+                code: None,
+                request_id: None,
+            });
         };
         answer.map_err(|error| {
             let request_id = error.request_id().map(str::to_owned);
-            let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+            let code = error
+                .as_service_error()
+                .and_then(ProvideErrorMetadata::code)
+                .map(str::to_owned);
             // A proxy or load balancer in front of KMS answers without a code of KMS.
-            let fault = error.raw_response().is_some_and(|response| response.status().is_server_error());
+            let fault = error
+                .raw_response()
+                .is_some_and(|response| response.status().is_server_error());
             let refusal = match code.as_deref() {
                 Some(code) => reason(code, fault),
                 None => Reason::Is(Refusal::Unavailable),
             };
-            Refused { refusal, code, request_id }
+            Refused {
+                refusal,
+                code,
+                request_id,
+            }
         })
     }
 
@@ -442,12 +539,17 @@ impl Attempts {
         if refusal.is_transient() && Instant::now() + pause < self.until {
             tokio::time::sleep(pause).await;
             self.pause = (self.pause * 2).min(Duration::from_secs(1));
-            self.said = refused.code.map(|code| (refusal, code)).or(self.said.take());
+            self.said = refused
+                .code
+                .map(|code| (refusal, code))
+                .or(self.said.take());
             return Ok(());
         }
         match (refused.code, self.said.take()) {
             // A last attempt that was cut short tells less than the answer before it.
-            (None, Some((said, code))) if refusal.is_transient() => Err(self.failure(said, Some(code))),
+            (None, Some((said, code))) if refusal.is_transient() => {
+                Err(self.failure(said, Some(code)))
+            }
             (code, _) => Err(self.failure(refusal, code)),
         }
     }
@@ -457,7 +559,10 @@ impl Attempts {
     async fn which_state(&self, kms: &Kms, key: &KeyArn, grant_tokens: &[String]) -> Refusal {
         let left = self.until.saturating_duration_since(Instant::now());
         let mut attempt = Self::new(KmsOperation::DescribeKey, left);
-        match describe(kms, key, grant_tokens, &mut attempt).await.map(|description| description.state) {
+        match describe(kms, key, grant_tokens, &mut attempt)
+            .await
+            .map(|description| description.state)
+        {
             Ok(KeyState::PendingDeletion) => Refusal::PendingDeletion,
             Ok(KeyState::PendingImport) => Refusal::MaterialMissing,
             Ok(KeyState::Disabled) => Refusal::Disabled,
@@ -466,7 +571,12 @@ impl Attempts {
     }
 
     fn failure(&self, refusal: Refusal, code: Option<String>) -> KmsFailure {
-        KmsFailure { operation: self.operation, refusal, code, request_ids: self.request_ids.clone() }
+        KmsFailure {
+            operation: self.operation,
+            refusal,
+            code,
+            request_ids: self.request_ids.clone(),
+        }
     }
 
     /// The failure of a call that KMS answered, but not for what was asked.
@@ -493,15 +603,30 @@ fn reason(code: &str, fault: bool) -> Reason {
         "DisabledException" => Refusal::Disabled,
         "NotFoundException" => Refusal::NotFound,
         "KMSInvalidStateException" => return Reason::InvalidState,
-        "ThrottlingException" | "Throttling" | "TooManyRequestsException" | "RequestLimitExceeded"
+        "ThrottlingException"
+        | "Throttling"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
         | "LimitExceededException" => Refusal::Throttled,
-        "KMSInternalException" | "KeyUnavailableException" | "DependencyTimeoutException"
-        | "InternalFailure" | "ServiceUnavailable" | "ServiceUnavailableException" => Refusal::Unavailable,
+        "KMSInternalException"
+        | "KeyUnavailableException"
+        | "DependencyTimeoutException"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => Refusal::Unavailable,
         "InvalidCiphertextException" | "IncorrectKeyException" => Refusal::Integrity,
-        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidSignatureException"
-        | "SignatureDoesNotMatch" | "IncompleteSignature" | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException" | "ExpiredTokenException" | "ExpiredToken"
-        | "RequestExpired" | "OptInRequired" | "NotAuthorized" => Refusal::Misconfigured,
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "ExpiredTokenException"
+        | "ExpiredToken"
+        | "RequestExpired"
+        | "OptInRequired"
+        | "NotAuthorized" => Refusal::Misconfigured,
         _ if fault => Refusal::Unavailable,
         _ => Refusal::Unsupported,
     })

@@ -54,20 +54,33 @@ impl SealedSecret {
 /// or if the operating system gives no randomness.
 #[must_use]
 pub fn seal(key: DataKey, place: &Place, value: &SecretBytes) -> SealedSecret {
-    assert!(value.len() <= SECRET_MAX, "a value's length is checked where it is received");
+    assert!(
+        value.len() <= SECRET_MAX,
+        "a value's length is checked where it is received"
+    );
     let mut nonce = [0; NONCE];
     getrandom::fill(&mut nonce).expect("the operating system gives randomness");
     seal_with_nonce(&key, place, value.expose_secret(), &nonce)
 }
 
-fn seal_with_nonce(key: &DataKey, place: &Place, value: &[u8], nonce: &[u8; NONCE]) -> SealedSecret {
+fn seal_with_nonce(
+    key: &DataKey,
+    place: &Place,
+    value: &[u8],
+    nonce: &[u8; NONCE],
+) -> SealedSecret {
     let keys = Keys::derive(key, SUITE);
     let mut bytes = Vec::with_capacity(HEADER + value.len() + TAG);
     bytes.extend_from_slice(&[VERSION, SUITE]);
     bytes.extend_from_slice(&keys.commitment);
     bytes.extend_from_slice(nonce);
     bytes.extend_from_slice(value);
-    let tag = aead_seal(&keys.encryption, nonce, &place.aad(VERSION, SUITE), &mut bytes[HEADER..]);
+    let tag = aead_seal(
+        &keys.encryption,
+        nonce,
+        &place.aad(VERSION, SUITE),
+        &mut bytes[HEADER..],
+    );
     bytes.extend_from_slice(&tag);
     SealedSecret(bytes)
 }
@@ -76,7 +89,11 @@ fn seal_with_nonce(key: &DataKey, place: &Place, value: &[u8], nonce: &[u8; NONC
 ///
 /// # Errors
 /// Anything about it is not as it was sealed.
-pub fn open(sealed: &SealedSecret, key: DataKey, place: &Place) -> Result<SecretBytes, IntegrityError> {
+pub fn open(
+    sealed: &SealedSecret,
+    key: DataKey,
+    place: &Place,
+) -> Result<SecretBytes, IntegrityError> {
     let bytes = sealed.0.as_slice();
     let [version, suite, rest @ ..] = bytes else {
         return Err(IntegrityError);
@@ -84,7 +101,9 @@ pub fn open(sealed: &SealedSecret, key: DataKey, place: &Place) -> Result<Secret
     if (*version, *suite) != (VERSION, SUITE) {
         return Err(IntegrityError);
     }
-    let (commitment, rest) = rest.split_first_chunk::<COMMITMENT>().ok_or(IntegrityError)?;
+    let (commitment, rest) = rest
+        .split_first_chunk::<COMMITMENT>()
+        .ok_or(IntegrityError)?;
     let (nonce, rest) = rest.split_first_chunk::<NONCE>().ok_or(IntegrityError)?;
     let (ciphertext, tag) = rest.split_last_chunk::<TAG>().ok_or(IntegrityError)?;
     if ciphertext.len() > SECRET_MAX {
@@ -97,7 +116,13 @@ pub fn open(sealed: &SealedSecret, key: DataKey, place: &Place) -> Result<Secret
     }
     let mut value = ciphertext.to_vec();
     // On a wrong tag the buffer is the ciphertext still, or noise: nothing to wipe, yet `value` is dropped unread.
-    aead_open(&keys.encryption, nonce, &place.aad(*version, *suite), &mut value, tag)?;
+    aead_open(
+        &keys.encryption,
+        nonce,
+        &place.aad(*version, *suite),
+        &mut value,
+        tag,
+    )?;
     Ok(SecretBytes::new(value))
 }
 
@@ -109,11 +134,16 @@ struct Keys {
 
 impl Keys {
     fn derive(key: &DataKey, suite: u8) -> Self {
-        let mut keys = Self { encryption: [0; 32], commitment: [0; COMMITMENT] };
-        let expand = Hkdf::<Sha256>::from_prk(key.bytes()).expect("a data key has SHA-256's length");
-        for (label, output) in
-            [(b"byok/v1/encrypt".as_slice(), &mut keys.encryption), (b"byok/v1/commit", &mut keys.commitment)]
-        {
+        let mut keys = Self {
+            encryption: [0; 32],
+            commitment: [0; COMMITMENT],
+        };
+        let expand =
+            Hkdf::<Sha256>::from_prk(key.bytes()).expect("a data key has SHA-256's length");
+        for (label, output) in [
+            (b"byok/v1/encrypt".as_slice(), &mut keys.encryption),
+            (b"byok/v1/commit", &mut keys.commitment),
+        ] {
             expand
                 .expand_multi_info(&[label, &[suite]], output)
                 .expect("one block is within HKDF's limit");

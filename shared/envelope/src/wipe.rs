@@ -39,7 +39,10 @@ mod tests {
             bytes.truncate(length);
             let (at, room) = (bytes.as_ptr(), bytes.capacity());
             wipe_vec(&mut bytes);
-            assert_eq!((bytes.as_ptr(), bytes.capacity(), bytes.len()), (at, room, room));
+            assert_eq!(
+                (bytes.as_ptr(), bytes.capacity(), bytes.len()),
+                (at, room, room)
+            );
             assert!(bytes.iter().all(|byte| *byte == 0), "{capacity} {length}");
         }
     }

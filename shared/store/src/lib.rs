@@ -19,8 +19,9 @@
 //! record and the audit record all land, or none does.
 //!
 //! What this room refuses to do: it reads no clock (`now` is handed in), judges
-//! no permission and opens nothing; it writes nothing without a condition; and
-//! it reads no record that is not wholly of its kind ([`StoreError::Broken`]).
+//! no permission and opens nothing; it overwrites nothing without a condition
+//! but what is advice alone; and it reads no record that is not wholly of its
+//! kind ([`StoreError::Broken`]).
 //! A record's place is its key; what it says of itself can only contradict it.
 
 mod audit;

@@ -37,6 +37,7 @@ pub struct StoredVersion {
 
 /// What lies under a secret's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a request holds one of them, and nearly all are live")]
 pub enum Head {
     /// A secret and its current version.
     Live(LiveHead),

@@ -34,7 +34,10 @@ pub(crate) async fn post(
 }
 
 pub(crate) async fn send(kms: &LocalKms, request: Request<Body>) -> (u16, HeaderMap, Vec<u8>) {
-    let response = local_kms::router(kms.clone()).oneshot(request).await.unwrap();
+    let response = local_kms::router(kms.clone())
+        .oneshot(request)
+        .await
+        .unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes().to_vec();
     (parts.status.as_u16(), parts.headers, body)
@@ -67,7 +70,10 @@ async fn an_answer_has_a_request_id_and_the_content_type_of_aws_json() {
     assert_eq!(key["AWSAccountId"], "111122223333");
     assert_eq!(
         key["Arn"],
-        format!("arn:aws:kms:{REGION}:111122223333:key/{}", key["KeyId"].as_str().unwrap())
+        format!(
+            "arn:aws:kms:{REGION}:111122223333:key/{}",
+            key["KeyId"].as_str().unwrap()
+        )
     );
     assert!(key["CreationDate"].is_f64());
     assert_eq!(key["KeyState"], "Enabled");
@@ -79,12 +85,18 @@ async fn an_answer_has_a_request_id_and_the_content_type_of_aws_json() {
 async fn who_is_unknown_or_unsigned_is_refused() {
     let world = World::new();
     let unsigned = target("ListKeys").body(Body::from("{}")).unwrap();
-    assert_eq!(code(&world, unsigned).await, "MissingAuthenticationTokenException");
+    assert_eq!(
+        code(&world, unsigned).await,
+        "MissingAuthenticationTokenException"
+    );
     let garbled = target("ListKeys")
         .header("authorization", "Bearer x")
         .body(Body::from("{}"))
         .unwrap();
-    assert_eq!(code(&world, garbled).await, "MissingAuthenticationTokenException");
+    assert_eq!(
+        code(&world, garbled).await,
+        "MissingAuthenticationTokenException"
+    );
     let unknown = target("ListKeys")
         .header("authorization", scope("AKIANOBODY", REGION))
         .body(Body::from("{}"))
@@ -107,7 +119,11 @@ async fn what_is_no_operation_or_no_json_is_refused() {
             .header("authorization", scope("admin", REGION))
             .body(Body::from(body))
             .unwrap();
-        assert_eq!(code(&world, broken).await, "SerializationException", "{body}");
+        assert_eq!(
+            code(&world, broken).await,
+            "SerializationException",
+            "{body}"
+        );
     }
 }
 
@@ -115,17 +131,28 @@ async fn what_is_no_operation_or_no_json_is_refused() {
 async fn keys_live_in_the_region_of_the_credential_scope() {
     let world = World::new();
     let key = world.key(&[]);
-    let there = |operation: &str, input: Value| {
-        world.kms.call("admin", "us-east-1", operation, input)
-    };
+    let there =
+        |operation: &str, input: Value| world.kms.call("admin", "us-east-1", operation, input);
     assert_eq!(there("ListKeys", json!({})).unwrap()["Keys"], json!([]));
     let error = there("DescribeKey", json!({"KeyId": key})).unwrap_err();
     assert_eq!(error.code, "NotFoundException");
     let other = there("CreateKey", json!({})).unwrap()["KeyMetadata"]["Arn"].clone();
-    assert!(other.as_str().unwrap().starts_with("arn:aws:kms:us-east-1:"));
-    let data_key = there("GenerateDataKey", json!({"KeyId": other, "KeySpec": "AES_128"})).unwrap();
+    assert!(
+        other
+            .as_str()
+            .unwrap()
+            .starts_with("arn:aws:kms:us-east-1:")
+    );
+    let data_key = there(
+        "GenerateDataKey",
+        json!({"KeyId": other, "KeySpec": "AES_128"}),
+    )
+    .unwrap();
     let input = json!({"CiphertextBlob": data_key["CiphertextBlob"]});
-    assert_eq!(world.code("admin", "Decrypt", input), "AccessDeniedException");
+    assert_eq!(
+        world.code("admin", "Decrypt", input),
+        "AccessDeniedException"
+    );
 }
 
 #[tokio::test]
@@ -133,22 +160,37 @@ async fn get_caller_identity_speaks_the_query_protocol() {
     let world = World::new();
     let form = |who: &str| {
         Request::post("/")
-            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+            .header(
+                "content-type",
+                "application/x-www-form-urlencoded; charset=utf-8",
+            )
             .header("authorization", scope(who, REGION))
             .body(Body::from("Action=GetCallerIdentity&Version=2011-06-15"))
             .unwrap()
     };
     let (status, headers, body) = send(&world.kms, form("broker")).await;
     let body = String::from_utf8(body).unwrap();
-    assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, "text/xml"));
-    assert!(body.contains(&format!("<Account>{BROKER}</Account>")), "{body}");
+    assert_eq!(
+        (status, headers["content-type"].to_str().unwrap()),
+        (200, "text/xml")
+    );
     assert!(
-        body.contains(&format!("<Arn>arn:aws:sts::{BROKER}:assumed-role/broker/local</Arn>")),
+        body.contains(&format!("<Account>{BROKER}</Account>")),
+        "{body}"
+    );
+    assert!(
+        body.contains(&format!(
+            "<Arn>arn:aws:sts::{BROKER}:assumed-role/broker/local</Arn>"
+        )),
         "{body}"
     );
     let (status, _, body) = send(&world.kms, form("nobody")).await;
     assert_eq!(status, 403);
-    assert!(String::from_utf8(body).unwrap().contains("InvalidClientTokenId"));
+    assert!(
+        String::from_utf8(body)
+            .unwrap()
+            .contains("InvalidClientTokenId")
+    );
 }
 
 #[tokio::test]

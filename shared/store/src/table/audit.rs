@@ -100,16 +100,16 @@ impl Store {
             let after = after.as_deref();
             async move { range.list(after, limit, |id, item| audit_record(workspace, id, item).map(Some)).await }
         });
-        let mut items = Vec::new();
-        let mut whole = true;
-        for shard in try_join_all(shards).await? {
-            whole &= shard.next.is_none();
-            items.extend(shard.items);
+        let shards = try_join_all(shards).await?;
+        // A shard is known up to where its page ends, so the day is known up to the first such end.
+        let mut next = shards.iter().filter_map(|shard| shard.next.clone()).min();
+        let mut items: Vec<AuditRecord> = shards.into_iter().flat_map(|shard| shard.items).collect();
+        items.retain(|record| next.as_ref().is_none_or(|end| record.entry.id.to_string() <= *end));
+        items.sort_unstable_by_key(|record| record.entry.id);
+        if items.len() > limit as usize {
+            items.truncate(limit as usize);
+            next = items.last().map(|record| record.entry.id.to_string());
         }
-        items.sort_unstable_by_key(|record: &AuditRecord| record.entry.id);
-        whole &= items.len() <= limit as usize;
-        items.truncate(limit as usize);
-        let next = items.last().filter(|_| !whole).map(|record| record.entry.id.to_string());
         Ok(Page { items, next })
     }
 

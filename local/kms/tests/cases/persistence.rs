@@ -1,0 +1,201 @@
+//! What was acknowledged is there after a restart; what is broken is named, and left alone.
+
+use crate::world::{BROKER, World, open, role};
+use local_kms::{OpenError, SystemClock};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+#[test]
+fn a_reopened_kms_finds_keys_grants_aliases_policies_and_ciphertexts() {
+    let world = World::new();
+    let key = world.key(&[]);
+    let data_key = world.data_key("admin", &key, &json!({"a": "b"}));
+    let grant = world.grant(&key, &role(BROKER, "broker"), &["Decrypt"]);
+    let ended = world.grant(&key, &role(BROKER, "broker"), &["Encrypt"]);
+    world.ok(
+        "admin",
+        "RevokeGrant",
+        json!({"KeyId": key, "GrantId": ended["GrantId"]}),
+    );
+    world.ok(
+        "admin",
+        "CreateAlias",
+        json!({"AliasName": "alias/app", "TargetKeyId": key}),
+    );
+    world.ok(
+        "admin",
+        "CreateAlias",
+        json!({"AliasName": "alias/old", "TargetKeyId": key}),
+    );
+    world.ok("admin", "DeleteAlias", json!({"AliasName": "alias/old"}));
+    let policy = world.ok("admin", "GetKeyPolicy", json!({"KeyId": key}));
+    let disabled = world.key(&[]);
+    world.ok("admin", "DisableKey", json!({"KeyId": disabled}));
+    // Once from the journal, once from the snapshot.
+    let mut world = world;
+    for _ in 0..2 {
+        world = world.reopened();
+        let input =
+            json!({"CiphertextBlob": data_key["CiphertextBlob"], "EncryptionContext": {"a": "b"}});
+        let opened = world.ok("broker", "Decrypt", input);
+        assert_eq!(opened["Plaintext"], data_key["Plaintext"]);
+        assert_eq!(opened["KeyMaterialId"], data_key["KeyMaterialId"]);
+        let grants = world.ok("admin", "ListGrants", json!({"KeyId": key}));
+        assert_eq!(grants["Grants"].as_array().unwrap().len(), 1);
+        assert_eq!(grants["Grants"][0]["GrantId"], grant["GrantId"]);
+        let aliases = world.ok("admin", "ListAliases", json!({}));
+        assert_eq!(aliases["Aliases"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            world.ok("admin", "GetKeyPolicy", json!({"KeyId": key})),
+            policy
+        );
+        let described = world.ok("admin", "DescribeKey", json!({"KeyId": disabled}));
+        assert_eq!(described["KeyMetadata"]["KeyState"], "Disabled");
+    }
+}
+
+/// A directory with two keys in its snapshot and two in its journal, closed.
+fn written() -> (World, Vec<u8>) {
+    let world = World::new();
+    world.key(&[]);
+    world.key(&[]);
+    let world = world.reopened();
+    world.key(&[]);
+    world.key(&[]);
+    let journal = std::fs::read(world.dir.0.join("kms.journal")).unwrap();
+    (world, journal)
+}
+
+fn keys(world: &World) -> usize {
+    world.ok("admin", "ListKeys", json!({}))["Keys"]
+        .as_array()
+        .unwrap()
+        .len()
+}
+
+/// Replaces a file of a KMS that was killed, and opens it anew.
+fn reopened_with(world: World, file: &str, bytes: &[u8]) -> (Result<usize, OpenError>, Vec<u8>) {
+    let World { kms, clock, dir } = world;
+    drop(kms);
+    let path = dir.0.join(file);
+    std::fs::write(&path, bytes).unwrap();
+    match open(&dir.0, clock.clone()) {
+        Ok(kms) => (Ok(keys(&World { kms, clock, dir })), Vec::new()),
+        Err(error) => (Err(error), std::fs::read(&path).unwrap()),
+    }
+}
+
+#[test]
+fn a_torn_last_line_of_the_journal_is_dropped_wherever_it_was_torn() {
+    let (_, whole) = written();
+    let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+    for cut in [
+        first,
+        first + 1,
+        first + 17,
+        first + 100,
+        whole.len() - 2,
+        whole.len() - 1,
+    ] {
+        let (world, journal) = written();
+        assert!(journal.len() > cut);
+        let (found, _) =
+            reopened_with(world, "kms.journal", &journal[..cut.min(journal.len() - 1)]);
+        assert_eq!(found.unwrap(), 3, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_last_line_with_a_wrong_digest_is_dropped() {
+    let (world, mut journal) = written();
+    let near_end = journal.len() - 10;
+    journal[near_end] ^= 1;
+    assert_eq!(reopened_with(world, "kms.journal", &journal).0.unwrap(), 3);
+}
+
+#[test]
+fn what_follows_a_dropped_line_is_not_lost() {
+    let (world, journal) = written();
+    let World { kms, clock, dir } = world;
+    drop(kms);
+    std::fs::write(dir.0.join("kms.journal"), &journal[..journal.len() - 5]).unwrap();
+    let kms = open(&dir.0, clock.clone()).unwrap();
+    let world = World { kms, clock, dir };
+    world.key(&[]);
+    assert_eq!(keys(&world.reopened()), 4);
+}
+
+#[test]
+fn damage_before_the_journal_s_end_is_an_error_that_names_the_file_and_changes_nothing() {
+    let (world, mut journal) = written();
+    journal[30] ^= 1;
+    let (found, left) = reopened_with(world, "kms.journal", &journal);
+    let error = found.unwrap_err();
+    assert!(matches!(error, OpenError::Broken { .. }));
+    assert!(
+        error.to_string().contains("kms.journal is broken: line 1"),
+        "{error}"
+    );
+    assert_eq!(left, journal);
+}
+
+#[test]
+fn a_broken_state_file_is_an_error_that_names_it_and_changes_nothing() {
+    for broken in [
+        &b""[..],
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b"{\"format\":1}",
+        b"{\"format\":2,\"keys\":[],\"grants\":[],\"aliases\":[]}",
+    ] {
+        let (world, _) = written();
+        let (found, left) = reopened_with(world, "kms.json", broken);
+        let error = found.unwrap_err();
+        assert!(matches!(error, OpenError::Broken { .. }));
+        assert!(error.to_string().contains("kms.json is broken"), "{error}");
+        assert_eq!(left, broken);
+    }
+}
+
+#[test]
+fn a_directory_is_for_one_at_a_time() {
+    let world = World::new();
+    let second = open(&world.dir.0, Arc::new(SystemClock));
+    assert!(matches!(second.err(), Some(OpenError::Locked { .. })));
+    world.reopened();
+}
+
+#[test]
+fn files_with_key_material_are_their_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (world, _) = written();
+    for file in ["kms.json", "kms.journal", "cloudtrail.jsonl"] {
+        let mode = std::fs::metadata(world.dir.0.join(file))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).unwrap().len()
+}
+
+#[test]
+fn using_a_key_writes_no_state() {
+    let world = World::new();
+    let key = world.key(&[]);
+    let journal = world.dir.0.join("kms.journal");
+    let before = size(&journal);
+    let data_key = world.data_key("admin", &key, &Value::Null);
+    world.ok(
+        "admin",
+        "Decrypt",
+        json!({"CiphertextBlob": data_key["CiphertextBlob"]}),
+    );
+    world.ok("admin", "DescribeKey", json!({"KeyId": key}));
+    assert_eq!(size(&journal), before);
+}

@@ -1,0 +1,131 @@
+//! All functions in one process, each with the credentials of its own role, and
+//! all their routes on one port.
+
+use crate::cast::{BROKER_ID, BROKER_ROLE, REGION, Role};
+use api::{
+    Api, Clock,
+    edge::{self, Invoke},
+};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use egress::{AddressGuard, Dialler, Limits, Resolve, Roots, RootsError};
+use envelope::{BrokerId, InvalidId, aws::AwsAccess, kms::Kms};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use store::{Store, StoreConfig};
+use utoipa_axum::router::OpenApiRouter;
+
+/// How long a use may take if its caller does not say.
+const USE_TIME: Duration = Duration::from_secs(25);
+
+/// Where the functions' surroundings are.
+pub(crate) struct Surroundings {
+    pub(crate) kms: SocketAddr,
+    pub(crate) dynamodb: SocketAddr,
+    pub(crate) clock: Clock,
+    pub(crate) guard: AddressGuard,
+    pub(crate) resolver: Arc<dyn Resolve>,
+}
+
+/// The functions, ready to be served or invoked.
+pub(crate) struct Functions {
+    pub(crate) router: Router,
+    pub(crate) invocable: HashMap<&'static str, Invoke>,
+    pub(crate) store: Store,
+}
+
+/// Why the functions could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssembleError {
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+}
+
+impl Surroundings {
+    /// Puts all functions together.
+    pub(crate) fn assemble(self) -> Result<Functions, AssembleError> {
+        let broker = BrokerId::parse(BROKER_ID)?;
+        let shared = AwsAccess::new(Role::Broker.access_key_id(), &Role::Broker.secret_access_key(), None);
+        let api = |role: Role| Api {
+            store: Store::new(StoreConfig {
+                access: shared.as_role(role.access_key_id(), &role.secret_access_key()),
+                region: REGION.to_owned(),
+                endpoint: Some(format!("http://{}", self.dynamodb)),
+                table: "broker".to_owned(),
+                audit_table: "audit".to_owned(),
+            }),
+            broker: broker.clone(),
+            clock: self.clock.clone(),
+        };
+        let kms = Kms::new(shared.clone(), Some(format!("http://{}", self.kms)));
+        let dialler = Dialler::new(self.guard, Limits::default(), self.resolver, Roots::Native)?;
+
+        let routes = OpenApiRouter::new()
+            .merge(set_workspace_key::routes(set_workspace_key::SetWorkspaceKey {
+                api: api(Role::Broker),
+                wrap: kms.wrap(),
+                unwrap: kms.unwrap(),
+                inspect: kms.inspect(),
+                broker_role: BROKER_ROLE.to_owned(),
+            }))
+            .merge(put_secret::routes(put_secret::PutSecret { api: api(Role::Broker), wrap: kms.wrap() }))
+            .merge(use_secret::routes(use_secret::UseSecret {
+                api: api(Role::Broker),
+                unwrap: kms.unwrap(),
+                dialler,
+                time: USE_TIME,
+            }))
+            .merge(read_workspace::routes(read_workspace::ReadWorkspace {
+                api: api(Role::ReadWorkspace),
+                broker_role: BROKER_ROLE.to_owned(),
+            }))
+            .merge(manage_tokens::routes(manage_tokens::ManageTokens { api: api(Role::ManageTokens) }));
+        let open = open_workspace::OpenWorkspace { api: api(Role::OpenWorkspace) }.invoke();
+        let invocable = HashMap::from([("open-workspace", open)]);
+        let store = api(Role::Broker).store;
+        Ok(Functions { router: edge::finish(Router::from(routes)).merge(lambda(invocable.clone())), invocable, store })
+    }
+}
+
+/// Lambda's Invoke (AWS Lambda API Reference, "Invoke"), for what has no route.
+/// On AWS IAM says who may; here it takes the operator's access key.
+fn lambda(invocable: HashMap<&'static str, Invoke>) -> Router {
+    Router::new()
+        .route("/2015-03-31/functions/{name}/invocations", post(invoke))
+        .with_state(Arc::new(invocable))
+}
+
+async fn invoke(
+    State(invocable): State<Arc<HashMap<&'static str, Invoke>>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let refuse = |status: StatusCode, kind: &'static str, message: &str| {
+        (status, [("x-amzn-errortype", kind)], json!({"Message": message}).to_string()).into_response()
+    };
+    let credential = format!("Credential={}/", Role::Operator.access_key_id());
+    let signed = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        value.starts_with("AWS4-HMAC-SHA256 ") && value.contains(&credential)
+    });
+    if !signed {
+        return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", "Only the operator may invoke functions.");
+    }
+    let Some(function) = invocable.get(name.as_str()) else {
+        return refuse(StatusCode::NOT_FOUND, "ResourceNotFoundException", "There is no such function without a route.");
+    };
+    let Ok(event) = serde_json::from_slice::<Value>(&body) else {
+        return refuse(StatusCode::BAD_REQUEST, "InvalidRequestContentException", "The payload is not JSON.");
+    };
+    let answer = function(event).await.unwrap_or_else(|problem| problem.document());
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], answer.to_string())
+        .into_response()
+}
