@@ -144,6 +144,7 @@ mod tests {
                 Material::generate(0).unwrap(),
                 Material::generate(1).unwrap(),
             ],
+            material_gone: false,
         }
     }
 

@@ -121,5 +121,5 @@ fn narrows(grant: &GrantRecord, new: &NewGrant) -> bool {
     new.operations
         .iter()
         .all(|operation| grant.operations.contains(operation))
-        
+        && new.constraints.at_least(&grant.constraints)
 }

@@ -14,6 +14,9 @@
 //! - No key store, no quotas but the ones that a caller can trip over (pairs of a
 //!   constraint, size of a policy), no TLS. RSA and ECC keys exist only to be
 //!   refused where a symmetric one is needed.
+//! - Where AWS documents no answer, one is chosen and held by a test: an operation that does not
+//!   work across accounts is AccessDenied there; a blob that names no key that ever was is
+//!   InvalidCiphertext; a failed grant token comes before a failed authorization.
 //! - A call whose access key nobody has leaves no event: there is no account to log it for.
 //!
 //! ```text
@@ -80,7 +83,9 @@ impl Config {
 #[derive(Clone)]
 pub struct Principal {
     /// `arn:aws:iam::<account>:role/…`, `:user/…` or `:root`, or
-    /// `arn:aws:sts::<account>:assumed-role/<role>/<session>`.
+    /// `arn:aws:sts::<account>:assumed-role/<role>/<session>`. A role works in a session called
+    /// `local`, which is the ARN that GetCallerIdentity and events show. A session's ARN does not
+    /// tell its role's path: give the role itself where it has one.
     pub arn: String,
     /// What tells the principal apart on the wire.
     pub access_key_id: String,
@@ -244,6 +249,18 @@ impl LocalKms {
             .grant_delay
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = delay;
+    }
+
+    /// Gives an EXTERNAL key its material, as ImportKeyMaterial would, or takes it away, as
+    /// its expiry or DeleteImportedKeyMaterial would (the key is then pending import). What is
+    /// given again is the same material. `key` is the key's ARN or id. No authorization, no event.
+    ///
+    /// # Errors
+    ///
+    /// NotFoundException; UnsupportedOperationException for a key of another origin;
+    /// KMSInvalidStateException for one pending deletion.
+    pub fn set_imported_material(&self, key: &str, present: bool) -> Result<(), KmsError> {
+        ops::set_imported_material(&self.0, key, present)
     }
 
     /// Makes calls fail.

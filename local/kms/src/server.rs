@@ -10,6 +10,7 @@ use crate::ops::{Cx, Operation};
 use crate::{FaultKind, KmsError, LocalKms, state, sts};
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
@@ -69,7 +70,7 @@ async fn entry(
     method: Method,
     headers: HeaderMap,
     extensions: Extensions,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let Ok(id) = state::random_uuid() else {
         return answer("", &Err(KmsError::internal()));
@@ -80,6 +81,10 @@ async fn entry(
             .map_or_else(|| "127.0.0.1".to_owned(), |peer| peer.0.ip().to_string()),
         user_agent: text(&headers, "user-agent").unwrap_or_default().to_owned(),
         request_id: id.to_string(),
+    };
+    // Too large, or cut off on its way.
+    let Ok(body) = body else {
+        return answer(&origin.request_id, &Err(KmsError::serialization()));
     };
     let target = text(&headers, "x-amz-target");
     if method == Method::POST && target.is_none() && sts::is_get_caller_identity(&body) {

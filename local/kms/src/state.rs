@@ -30,6 +30,10 @@ pub(crate) struct KeyRecord {
     pub(crate) policy: String,
     /// All material that the key ever had, the current one last. None while an import is awaited.
     pub(crate) materials: Vec<Material>,
+    /// Imported material that was deleted or has expired. It is kept: what is imported again
+    /// must be the same, and opens what it opened before.
+    #[serde(default)]
+    pub(crate) material_gone: bool,
 }
 
 impl KeyRecord {

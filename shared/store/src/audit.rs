@@ -126,12 +126,18 @@ pub struct Audit<'a> {
 
 impl<'a> From<&'a AuditEntry> for Audit<'a> {
     fn from(entry: &'a AuditEntry) -> Self {
-        Self { entry, outcome: None }
+        Self {
+            entry,
+            outcome: None,
+        }
     }
 }
 
 impl<'a> From<&'a AuditRecord> for Audit<'a> {
     fn from(record: &'a AuditRecord) -> Self {
-        Self { entry: &record.entry, outcome: record.outcome.as_ref() }
+        Self {
+            entry: &record.entry,
+            outcome: record.outcome.as_ref(),
+        }
     }
 }

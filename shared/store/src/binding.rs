@@ -21,7 +21,12 @@ impl Binding {
     /// The binding of a workspace that is being opened.
     #[must_use]
     pub fn unbound(now: OffsetDateTime) -> Self {
-        Self { current: None, former: Vec::new(), revision: Revision::ZERO, changed_at: now }
+        Self {
+            current: None,
+            former: Vec::new(),
+            revision: Revision::ZERO,
+            changed_at: now,
+        }
     }
 
     /// Every KEK that may unwrap a secret of the workspace, the current one first.
@@ -36,7 +41,12 @@ impl Binding {
     pub(crate) fn changed_to(&self, key: &KeyArn, now: OffsetDateTime) -> Self {
         let mut former = self.keys();
         former.retain(|known| known != key);
-        Self { current: Some(key.clone()), former, revision: self.revision.next(), changed_at: now }
+        Self {
+            current: Some(key.clone()),
+            former,
+            revision: self.revision.next(),
+            changed_at: now,
+        }
     }
 }
 
@@ -104,7 +114,10 @@ mod tests {
 
     fn key(digit: char) -> KeyArn {
         let id = "0".repeat(11) + &digit.to_string();
-        KeyArn::parse(&format!("arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-{id}")).unwrap()
+        KeyArn::parse(&format!(
+            "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-{id}"
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -112,9 +125,17 @@ mod tests {
         let now = datetime!(2026-11-05 12:00 UTC);
         let (a, b) = (key('a'), key('b'));
         let mut binding = Binding::unbound(now);
-        for (next, former) in [(&a, vec![]), (&a, vec![]), (&b, vec![a.clone()]), (&a, vec![b.clone()])] {
+        for (next, former) in [
+            (&a, vec![]),
+            (&a, vec![]),
+            (&b, vec![a.clone()]),
+            (&a, vec![b.clone()]),
+        ] {
             binding = binding.changed_to(next, now);
-            assert_eq!((binding.current.as_ref(), &binding.former), (Some(next), &former));
+            assert_eq!(
+                (binding.current.as_ref(), &binding.former),
+                (Some(next), &former)
+            );
         }
         assert_eq!(binding.revision.number(), 4);
         assert_eq!(binding.keys(), [a, b]);

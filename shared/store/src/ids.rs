@@ -24,7 +24,10 @@ impl TokenId {
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         match BASE64_URL_SAFE_NO_PAD.decode(text) {
             Ok(bytes) if bytes.len() == 32 => Ok(Self(text.to_owned())),
-            _ => Err(InvalidId { kind: "token id", rule: "43 characters of base64url" }),
+            _ => Err(InvalidId {
+                kind: "token id",
+                rule: "43 characters of base64url",
+            }),
         }
     }
 
@@ -92,7 +95,10 @@ impl Revision {
         if number <= Self::MAX {
             Ok(Self(number))
         } else {
-            Err(InvalidId { kind: "revision", rule: "a whole number up to 2^53" })
+            Err(InvalidId {
+                kind: "revision",
+                rule: "a whole number up to 2^53",
+            })
         }
     }
 
@@ -121,14 +127,27 @@ mod tests {
 
     #[test]
     fn a_token_id_is_the_sha_256_of_the_token() {
-        assert_eq!(TokenId::of_token(b"").as_str(), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
-        assert_eq!(TokenId::parse(TokenId::of_token(b"x").as_str()), Ok(TokenId::of_token(b"x")));
+        assert_eq!(
+            TokenId::of_token(b"").as_str(),
+            "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+        );
+        assert_eq!(
+            TokenId::parse(TokenId::of_token(b"x").as_str()),
+            Ok(TokenId::of_token(b"x"))
+        );
     }
 
     #[test]
     fn what_is_not_32_bytes_of_base64url_is_no_token_id() {
         let id = TokenId::of_token(b"").to_string();
-        for text in ["", &id[1..], &format!("{id}A"), &id.replace('-', "+"), &format!("{}V", &id[..42]), &format!("{id}=")] {
+        for text in [
+            "",
+            &id[1..],
+            &format!("{id}A"),
+            &id.replace('-', "+"),
+            &format!("{}V", &id[..42]),
+            &format!("{id}="),
+        ] {
             assert!(TokenId::parse(text).is_err(), "{text}");
         }
     }
@@ -144,6 +163,9 @@ mod tests {
     #[test]
     fn a_revision_never_overflows() {
         assert!(Revision::new(u64::MAX).is_err());
-        assert_eq!(Revision::new(1 << 53).unwrap().next().number(), (1 << 53) + 1);
+        assert_eq!(
+            Revision::new(1 << 53).unwrap().next().number(),
+            (1 << 53) + 1
+        );
     }
 }

@@ -33,8 +33,10 @@ impl ReceiptId {
     /// # Errors
     /// The text is not a UUIDv7 in its usual form, or its time is past the year 9999.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        const INVALID: InvalidId =
-            InvalidId { kind: "receipt id", rule: "a UUIDv7 in lower case with hyphens" };
+        const INVALID: InvalidId = InvalidId {
+            kind: "receipt id",
+            rule: "a UUIDv7 in lower case with hyphens",
+        };
         let uuid = Uuid::try_parse(text).map_err(|_| INVALID)?;
         let id = Self(uuid);
         let valid = uuid.get_version() == Some(Version::SortRand)
@@ -59,7 +61,9 @@ impl ReceiptId {
     /// The time that the id was made for, to the millisecond.
     fn time(self) -> Option<OffsetDateTime> {
         let bytes = self.0.as_bytes();
-        let millis = bytes[..6].iter().fold(0_i128, |sum, byte| (sum << 8) | i128::from(*byte));
+        let millis = bytes[..6]
+            .iter()
+            .fold(0_i128, |sum, byte| (sum << 8) | i128::from(*byte));
         OffsetDateTime::from_unix_timestamp_nanos(millis * 1_000_000).ok()
     }
 }
@@ -84,7 +88,11 @@ mod tests {
 
     #[test]
     fn a_receipt_id_tells_its_day_and_survives_its_text() {
-        for now in [datetime!(2026-11-05 00:00 UTC), datetime!(2026-11-05 23:59:59.999 UTC), datetime!(2026-11-06 00:30 +1)] {
+        for now in [
+            datetime!(2026-11-05 00:00 UTC),
+            datetime!(2026-11-05 23:59:59.999 UTC),
+            datetime!(2026-11-06 00:30 +1),
+        ] {
             let id = ReceiptId::new(now);
             assert_eq!(id.day(), date!(2026 - 11 - 05));
             assert_eq!(ReceiptId::parse(&id.to_string()), Ok(id));
@@ -114,7 +122,15 @@ mod tests {
         let version_4 = format!("{}4{}", &id[..14], &id[15..]);
         let other_variant = format!("{}c{}", &id[..19], &id[20..]);
         let far = format!("ffffffff-ffff-{}", &id[14..]);
-        for text in ["", &id.to_uppercase(), &id.replace('-', ""), &format!("{{{id}}}"), &version_4, &other_variant, &far] {
+        for text in [
+            "",
+            &id.to_uppercase(),
+            &id.replace('-', ""),
+            &format!("{{{id}}}"),
+            &version_4,
+            &other_variant,
+            &far,
+        ] {
             assert!(ReceiptId::parse(text).is_err(), "{text}");
         }
     }

@@ -37,7 +37,10 @@ pub struct StoredVersion {
 
 /// What lies under a secret's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a request holds one of them, and nearly all are live")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a request holds one of them, and nearly all are live"
+)]
 pub enum Head {
     /// A secret and its current version.
     Live(LiveHead),
@@ -88,9 +91,11 @@ impl Head {
     pub fn stamp(&self) -> HeadStamp {
         match self {
             Self::Live(head) => head.stamp(),
-            Self::Deleted(tombstone) => {
-                HeadStamp { revision: tombstone.revision, version: tombstone.last, deleted: true }
-            }
+            Self::Deleted(tombstone) => HeadStamp {
+                revision: tombstone.revision,
+                version: tombstone.last,
+                deleted: true,
+            },
         }
     }
 
@@ -106,13 +111,17 @@ impl Head {
     /// The number that a put over this head has; `None` when all are used up.
     #[must_use]
     pub fn next_version(former: Option<&Self>) -> Option<SecretVersion> {
-        former.map_or(Some(SecretVersion::FIRST), |head| head.stamp().version.next())
+        former.map_or(Some(SecretVersion::FIRST), |head| {
+            head.stamp().version.next()
+        })
     }
 
     /// The revision that a put over this head makes.
     #[must_use]
     pub fn next_revision(former: Option<&Self>) -> Revision {
-        former.map_or(Revision::ZERO, |head| head.stamp().revision).next()
+        former
+            .map_or(Revision::ZERO, |head| head.stamp().revision)
+            .next()
     }
 }
 
@@ -120,7 +129,11 @@ impl LiveHead {
     /// Which head this is.
     #[must_use]
     pub fn stamp(&self) -> HeadStamp {
-        HeadStamp { revision: self.revision, version: self.stored.version, deleted: false }
+        HeadStamp {
+            revision: self.revision,
+            version: self.stored.version,
+            deleted: false,
+        }
     }
 }
 

@@ -158,10 +158,22 @@ mod tests {
 
     #[test]
     fn a_pattern_covers_only_what_it_wholly_includes() {
-        for (wide, narrow) in [("a", "a"), ("a*", "a"), ("a*", "ab"), ("a*", "a*"), ("a*", "ab*")] {
+        for (wide, narrow) in [
+            ("a", "a"),
+            ("a*", "a"),
+            ("a*", "ab"),
+            ("a*", "a*"),
+            ("a*", "ab*"),
+        ] {
             assert!(pattern(wide).covers(&pattern(narrow)), "{wide} {narrow}");
         }
-        for (wide, narrow) in [("a", "b"), ("a", "a*"), ("ab*", "a"), ("ab*", "a*"), ("ab", "a*")] {
+        for (wide, narrow) in [
+            ("a", "b"),
+            ("a", "a*"),
+            ("ab*", "a"),
+            ("ab*", "a*"),
+            ("ab", "a*"),
+        ] {
             assert!(!pattern(wide).covers(&pattern(narrow)), "{wide} {narrow}");
         }
     }

@@ -81,6 +81,7 @@ pub(super) fn create(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
             Origin::AwsKms => vec![Material::generate(cx.now)?],
             Origin::External => Vec::new(),
         },
+        material_gone: false,
         policy,
     };
     let entry = KeyEntry {

@@ -66,7 +66,7 @@ pub(super) fn schedule_deletion(cx: &Cx<'_>, input: Value) -> Result<Value, KmsE
 pub(super) fn cancel_deletion(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
     let key = change(cx, &read(input)?, "CancelKeyDeletion", |key| {
         match key.state {
-            KeyState::PendingDeletion { .. } if key.materials.is_empty() => {
+            KeyState::PendingDeletion { .. } if key.materials.is_empty() || key.material_gone => {
                 Ok(KeyState::PendingImport)
             }
             KeyState::PendingDeletion { .. } => Ok(KeyState::Disabled),

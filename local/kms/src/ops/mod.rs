@@ -8,6 +8,9 @@ mod keys;
 mod lifecycle;
 mod mac;
 mod policies;
+mod rotation;
+
+pub(crate) use rotation::set_imported_material;
 
 use crate::caller::Caller;
 use crate::clock::{from_millis, millis};
@@ -92,6 +95,7 @@ const OPERATIONS: &[(&str, bool, Run)] = &[
     ),
     ("GenerateMac", READ, mac::generate),
     ("GetKeyPolicy", READ, policies::get),
+    ("GetKeyRotationStatus", READ, rotation::status),
     ("ListAliases", READ, aliases::list),
     ("ListGrants", READ, grants::list),
     ("ListKeys", READ, keys::list),
@@ -100,6 +104,7 @@ const OPERATIONS: &[(&str, bool, Run)] = &[
     ("ReEncrypt", READ, crypto::re_encrypt),
     ("RetireGrant", WRITE, grants::retire),
     ("RevokeGrant", WRITE, grants::revoke),
+    ("RotateKeyOnDemand", WRITE, rotation::rotate),
     ("ScheduleKeyDeletion", WRITE, lifecycle::schedule_deletion),
     ("VerifyMac", READ, mac::verify),
 ];

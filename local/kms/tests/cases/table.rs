@@ -473,6 +473,7 @@ fn ciphertexts() -> Vec<Case> {
         may("which needs the key", "ValidationException").with(json!({"DryRun": true, "DryRunModifiers": ["IGNORE_CIPHERTEXT"], "CiphertextBlob": null, "KeyId": null})),
         may("and the dry run", "ValidationException").with(json!({"DryRunModifiers": ["IGNORE_CIPHERTEXT"], "CiphertextBlob": null})),
         may("an unknown token is refused", "InvalidGrantTokenException").with(json!({"GrantTokens": ["what is this"]})),
+        case("and before anything else", "delegate", "Decrypt", "InvalidGrantTokenException").with(json!({"GrantTokens": ["what is this"]})),
         may("a malformed ARN", "InvalidArnException").with(json!({"KeyId": "arn:aws:kms:eu-west-1:111122223333:nothing"})),
         may("an ARN of another Region", "NotFoundException").with(json!({"KeyId": format!("arn:aws:kms:us-east-1:{CUSTOMER}:key/00000000-0000-4000-8000-000000000000")})),
         may("a number where text belongs", "SerializationException").with(json!({"KeyId": 7})),

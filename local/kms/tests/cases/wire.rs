@@ -216,3 +216,13 @@ async fn a_server_on_a_socket_answers_and_ends() {
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_with_a_request_id() {
+    let world = World::new();
+    let large = target("ListKeys")
+        .header("authorization", scope("admin", REGION))
+        .body(Body::from(vec![b' '; 3 << 20]))
+        .unwrap();
+    assert_eq!(code(&world, large).await, "SerializationException");
+}

@@ -22,9 +22,17 @@ impl Store {
     ///
     /// # Errors
     /// `Audit` where another record has this id. `TooLarge`.
-    pub async fn begin_use(&self, workspace: &WorkspaceId, entry: &AuditEntry) -> Result<(), StoreError> {
+    pub async fn begin_use(
+        &self,
+        workspace: &WorkspaceId,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
         let item = audit_item(workspace, entry.into())?;
-        let item = keys::placed(&keys::audit(workspace, &entry.id), &entry.id.to_string(), item);
+        let item = keys::placed(
+            &keys::audit(workspace, &entry.id),
+            &entry.id.to_string(),
+            item,
+        );
         let result = self
             .client
             .put_item()
@@ -39,7 +47,11 @@ impl Store {
         };
         // An attempt whose answer was lost may have landed: then what is there is this very record.
         match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(found)) if found.item() == Some(&item) => Ok(()),
+            Some(PutItemError::ConditionalCheckFailedException(found))
+                if found.item() == Some(&item) =>
+            {
+                Ok(())
+            }
             _ => Err(unwritten("begin use", Which::Audit, &error)),
         }
     }
@@ -60,7 +72,10 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.audit_table)
-            .set_key(Some(keys::primary(&keys::audit(workspace, id), &id.to_string())))
+            .set_key(Some(keys::primary(
+                &keys::audit(workspace, id),
+                &id.to_string(),
+            )))
             .update_expression("SET #outcome = :outcome")
             .condition_expression("attribute_exists(pk) AND attribute_not_exists(#outcome)")
             .expression_attribute_names("#outcome", OUTCOME)
@@ -98,13 +113,23 @@ impl Store {
         let shards = (0..ReceiptId::SHARDS).map(|shard| {
             let range = Range::of_audit(self, keys::audit_shard(workspace, day, shard));
             let after = after.as_deref();
-            async move { range.list(after, limit, |id, item| audit_record(workspace, id, item).map(Some)).await }
+            async move {
+                range
+                    .list(after, limit, |id, item| {
+                        audit_record(workspace, id, item).map(Some)
+                    })
+                    .await
+            }
         });
         let shards = try_join_all(shards).await?;
         // A shard is known up to where its page ends, so the day is known up to the first such end.
         let mut next = shards.iter().filter_map(|shard| shard.next.clone()).min();
-        let mut items: Vec<AuditRecord> = shards.into_iter().flat_map(|shard| shard.items).collect();
-        items.retain(|record| next.as_ref().is_none_or(|end| record.entry.id.to_string() <= *end));
+        let mut items: Vec<AuditRecord> =
+            shards.into_iter().flat_map(|shard| shard.items).collect();
+        items.retain(|record| {
+            next.as_ref()
+                .is_none_or(|end| record.entry.id.to_string() <= *end)
+        });
         items.sort_unstable_by_key(|record| record.entry.id);
         if items.len() > limit as usize {
             items.truncate(limit as usize);
@@ -126,11 +151,17 @@ impl Store {
             .client
             .get_item()
             .table_name(&self.audit_table)
-            .set_key(Some(keys::primary(&keys::audit(workspace, id), &id.to_string())))
+            .set_key(Some(keys::primary(
+                &keys::audit(workspace, id),
+                &id.to_string(),
+            )))
             .consistent_read(true)
             .send()
             .await
             .map_err(|error| unavailable("read receipt", &error))?;
-        output.item.map(|item| audit_record(workspace, &id.to_string(), item)).transpose()
+        output
+            .item
+            .map(|item| audit_record(workspace, &id.to_string(), item))
+            .transpose()
     }
 }

@@ -17,12 +17,20 @@ pub(super) struct Condition {
 impl Condition {
     /// There is no such record.
     pub(super) fn absent() -> Self {
-        Self { expression: "attribute_not_exists(pk)", names: None, values: None }
+        Self {
+            expression: "attribute_not_exists(pk)",
+            names: None,
+            values: None,
+        }
     }
 
     /// There is such a record.
     pub(super) fn exists() -> Self {
-        Self { expression: "attribute_exists(pk)", names: None, values: None }
+        Self {
+            expression: "attribute_exists(pk)",
+            names: None,
+            values: None,
+        }
     }
 
     /// The record is the one that was read.
@@ -33,7 +41,11 @@ impl Condition {
     /// The workspace is not frozen: no record, or one that says so. A record
     /// that does not say is taken for a freeze.
     pub(super) fn not_frozen() -> Self {
-        Self::compared("attribute_not_exists(pk) OR #it = :it", "frozen", AttributeValue::Bool(false))
+        Self::compared(
+            "attribute_not_exists(pk) OR #it = :it",
+            "frozen",
+            AttributeValue::Bool(false),
+        )
     }
 
     /// There is no such idempotency record, or it has expired; as

@@ -67,10 +67,17 @@ pub(super) fn uncommitted(
             _ => Attempt::Failed(other()),
         };
     };
-    let reasons: Vec<&str> =
-        cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
+    let reasons: Vec<&str> = cancelled
+        .cancellation_reasons()
+        .iter()
+        .map(|reason| reason.code().unwrap_or_default())
+        .collect();
     let first = |wanted: &str| {
-        conditions.iter().zip(&reasons).find(|(_, reason)| **reason == wanted).map(|(which, _)| *which)
+        conditions
+            .iter()
+            .zip(&reasons)
+            .find(|(_, reason)| **reason == wanted)
+            .map(|(which, _)| *which)
     };
     let failed = first("ConditionalCheckFailed").map(StoreError::Conflict);
     if let Some(contended) = first("TransactionConflict") {
@@ -101,5 +108,7 @@ fn is_size(code: &str) -> bool {
 }
 
 fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
-    error.as_service_error().and_then(ProvideErrorMetadata::code)
+    error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
 }

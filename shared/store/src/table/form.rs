@@ -10,11 +10,16 @@ use std::{fmt, fmt::Display, str::FromStr};
 pub(super) mod text {
     use super::*;
 
-    pub(in super::super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
 
-    pub(in super::super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    pub(in super::super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<T, D::Error> {
         parsed(&String::deserialize(from)?)
     }
 }
@@ -23,15 +28,23 @@ pub(super) mod text {
 pub(super) mod text_or_null {
     use super::*;
 
-    pub(in super::super) fn serialize<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => to.collect_str(value),
             None => to.serialize_none(),
         }
     }
 
-    pub(in super::super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-        Option::<String>::deserialize(from)?.as_deref().map(parsed).transpose()
+    pub(in super::super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        Option::<String>::deserialize(from)?
+            .as_deref()
+            .map(parsed)
+            .transpose()
     }
 }
 
@@ -54,7 +67,10 @@ pub(super) mod texts {
         T: FromStr,
         D: Deserializer<'de>,
     {
-        Vec::<String>::deserialize(from)?.iter().map(|text| parsed(text)).collect()
+        Vec::<String>::deserialize(from)?
+            .iter()
+            .map(|text| parsed(text))
+            .collect()
     }
 }
 
@@ -62,11 +78,16 @@ pub(super) mod texts {
 pub(super) mod or_null {
     use super::*;
 
-    pub(in super::super) fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         value.serialize(to)
     }
 
-    pub(in super::super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    pub(in super::super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
         Option::deserialize(from)
     }
 }
@@ -76,11 +97,16 @@ pub(super) mod version {
     use super::*;
     use envelope::SecretVersion;
 
-    pub(in super::super) fn serialize<S: Serializer>(value: &SecretVersion, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(
+        value: &SecretVersion,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.serialize_u32(value.number())
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretVersion, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<SecretVersion, D::Error> {
         SecretVersion::new(u64::deserialize(from)?).map_err(|_| grammar())
     }
 }
@@ -90,13 +116,20 @@ pub(super) mod version_or_null {
     use super::*;
     use envelope::SecretVersion;
 
-    pub(in super::super) fn serialize<S: Serializer>(value: &Option<SecretVersion>, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(
+        value: &Option<SecretVersion>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         value.map(SecretVersion::number).serialize(to)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretVersion>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<SecretVersion>, D::Error> {
         let number = Option::<u64>::deserialize(from)?;
-        number.map(|number| SecretVersion::new(number).map_err(|_| grammar())).transpose()
+        number
+            .map(|number| SecretVersion::new(number).map_err(|_| grammar()))
+            .transpose()
     }
 }
 
@@ -105,11 +138,16 @@ pub(super) mod revision {
     use super::*;
     use crate::Revision;
 
-    pub(in super::super) fn serialize<S: Serializer>(value: &Revision, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(
+        value: &Revision,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.serialize_u64(value.number())
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Revision, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Revision, D::Error> {
         Revision::new(u64::deserialize(from)?).map_err(|_| grammar())
     }
 }
@@ -122,17 +160,24 @@ pub(super) mod expiry {
 
     const NEVER: &str = "never";
 
-    pub(in super::super) fn serialize<S: Serializer>(value: &Option<OffsetDateTime>, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(
+        value: &Option<OffsetDateTime>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             None => to.serialize_str(NEVER),
             Some(at) => to.serialize_str(&at.format(&Rfc3339).map_err(ser::Error::custom)?),
         }
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<OffsetDateTime>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<OffsetDateTime>, D::Error> {
         match String::deserialize(from)?.as_str() {
             NEVER => Ok(None),
-            text => OffsetDateTime::parse(text, &Rfc3339).map(Some).map_err(|_| grammar()),
+            text => OffsetDateTime::parse(text, &Rfc3339)
+                .map(Some)
+                .map_err(|_| grammar()),
         }
     }
 }
@@ -145,19 +190,28 @@ pub(super) mod patterns {
 
     const ALL: &str = "*";
 
-    pub(in super::super) fn serialize<S: Serializer>(value: &Option<Vec<SecretPattern>>, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(
+        value: &Option<Vec<SecretPattern>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             None => to.collect_seq([ALL]),
             Some(patterns) => texts::serialize(patterns, to),
         }
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<SecretPattern>>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Vec<SecretPattern>>, D::Error> {
         let texts = Vec::<String>::deserialize(from)?;
         if texts == [ALL] {
             return Ok(None);
         }
-        texts.iter().map(|text| parsed(text)).collect::<Result<_, _>>().map(Some)
+        texts
+            .iter()
+            .map(|text| parsed(text))
+            .collect::<Result<_, _>>()
+            .map(Some)
     }
 }
 

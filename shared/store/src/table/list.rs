@@ -29,17 +29,38 @@ enum Keys {
 impl<'a> Range<'a> {
     /// The records of the table `broker` whose sort keys begin with `prefix`.
     pub(super) fn prefixed(store: &'a Store, pk: String, prefix: &'static str) -> Self {
-        Self { store, table: &store.table, pk, keys: Keys::Prefixed, prefix, only: None }
+        Self {
+            store,
+            table: &store.table,
+            pk,
+            keys: Keys::Prefixed,
+            prefix,
+            only: None,
+        }
     }
 
     /// The records of the table `broker` between two sort keys, both included.
     pub(super) fn between(store: &'a Store, pk: String, from: String, to: String) -> Self {
-        Self { store, table: &store.table, pk, keys: Keys::Between(from, to), prefix: "", only: None }
+        Self {
+            store,
+            table: &store.table,
+            pk,
+            keys: Keys::Between(from, to),
+            prefix: "",
+            only: None,
+        }
     }
 
     /// All records of one partition of the table `audit`.
     pub(super) fn of_audit(store: &'a Store, pk: String) -> Self {
-        Self { store, table: &store.audit_table, pk, keys: Keys::All, prefix: "", only: None }
+        Self {
+            store,
+            table: &store.audit_table,
+            pk,
+            keys: Keys::All,
+            prefix: "",
+            only: None,
+        }
     }
 
     /// Asks for these attributes and the sort key alone.
@@ -89,7 +110,9 @@ impl<'a> Range<'a> {
         limit: Option<u32>,
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
         let mut values = Item::from([(":pk".to_owned(), AttributeValue::S(self.pk.clone()))]);
-        let mut value = |name: &str, text: &str| values.insert(name.to_owned(), AttributeValue::S(text.to_owned()));
+        let mut value = |name: &str, text: &str| {
+            values.insert(name.to_owned(), AttributeValue::S(text.to_owned()))
+        };
         let condition = match &self.keys {
             Keys::All => "pk = :pk",
             Keys::Prefixed => {
@@ -102,8 +125,18 @@ impl<'a> Range<'a> {
                 "pk = :pk AND sk BETWEEN :from AND :to"
             }
         };
-        let names = self.only.as_ref().map(|only| only.iter().enumerate().map(|(n, name)| (format!("#a{n}"), (*name).to_owned())).collect::<HashMap<_, _>>());
-        let projection = self.only.as_ref().map(|only| (0..only.len()).map(|n| format!("#a{n}")).collect::<Vec<_>>().join(", "));
+        let names = self.only.as_ref().map(|only| {
+            only.iter()
+                .enumerate()
+                .map(|(n, name)| (format!("#a{n}"), (*name).to_owned()))
+                .collect::<HashMap<_, _>>()
+        });
+        let projection = self.only.as_ref().map(|only| {
+            (0..only.len())
+                .map(|n| format!("#a{n}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        });
         let output = self
             .store
             .client
@@ -119,11 +152,18 @@ impl<'a> Range<'a> {
             .send()
             .await
             .map_err(|error| unavailable("list", &error))?;
-        let more = output.last_evaluated_key.filter(|key| !key.is_empty()).map(|key| sk(&key).map(str::to_owned)).transpose()?;
+        let more = output
+            .last_evaluated_key
+            .filter(|key| !key.is_empty())
+            .map(|key| sk(&key).map(str::to_owned))
+            .transpose()?;
         Ok((output.items.unwrap_or_default(), more))
     }
 
     fn id(&self, item: &Item) -> Result<String, StoreError> {
-        sk(item)?.strip_prefix(self.prefix).map(str::to_owned).ok_or(StoreError::Broken("record"))
+        sk(item)?
+            .strip_prefix(self.prefix)
+            .map(str::to_owned)
+            .ok_or(StoreError::Broken("record"))
     }
 }

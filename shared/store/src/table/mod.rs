@@ -18,6 +18,8 @@ mod tokens;
 mod transact;
 mod wire;
 mod wire_audit;
+mod wire_secret;
+mod wire_token;
 mod workspace;
 
 use aws_sdk_dynamodb::{
@@ -84,6 +86,10 @@ impl Store {
             .timeout_config(timeouts.build());
         sdk.set_endpoint_url(config.endpoint);
         let client = Client::from_conf(sdk.build());
-        Self { client, table: config.table, audit_table: config.audit_table }
+        Self {
+            client,
+            table: config.table,
+            audit_table: config.audit_table,
+        }
     }
 }

@@ -17,7 +17,11 @@ pub(super) struct Pauses {
 
 impl Pauses {
     pub(super) fn new() -> Self {
-        Self { left: REPEATS, next: FIRST, until: Instant::now() + super::OPERATION }
+        Self {
+            left: REPEATS,
+            next: FIRST,
+            until: Instant::now() + super::OPERATION,
+        }
     }
 
     /// Pauses, with jitter, so that callers who met do not meet again; `false`

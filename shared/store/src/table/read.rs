@@ -1,6 +1,8 @@
 //! One read of a workspace.
 
-use super::{Item, Store, failure::unavailable, keys, pause::Pauses, wire};
+use super::{
+    Item, Store, failure::unavailable, keys, pause::Pauses, wire, wire_secret, wire_token,
+};
 use crate::{Cause, Records, StoreError, Wanted};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use envelope::WorkspaceId;
@@ -14,7 +16,11 @@ impl Store {
     ///
     /// # Errors
     /// A record is broken, or DynamoDB could not be asked.
-    pub async fn read(&self, workspace: &WorkspaceId, wanted: Wanted<'_>) -> Result<Records, StoreError> {
+    pub async fn read(
+        &self,
+        workspace: &WorkspaceId,
+        wanted: Wanted<'_>,
+    ) -> Result<Records, StoreError> {
         let token = keys::token(wanted.token);
         let head = wanted.secret.map(keys::head);
         let version = wanted.secret.zip(wanted.version);
@@ -30,26 +36,30 @@ impl Store {
             version_sk.as_deref(),
             idempotency.as_deref(),
         ];
-        let mut found = self.read_items(&keys::workspace(workspace), sks.into_iter().flatten()).await?;
+        let mut found = self
+            .read_items(&keys::workspace(workspace), sks.into_iter().flatten())
+            .await?;
         let mut take = |sk: Option<&str>| sk.and_then(|sk| found.remove(sk));
 
         let mut records = Records {
-            binding: take(Some(keys::BINDING)).map(|item| wire::binding(workspace, item)).transpose()?,
+            binding: take(Some(keys::BINDING))
+                .map(|item| wire::binding(workspace, item))
+                .transpose()?,
             freeze: take(Some(keys::FREEZE)).map(wire::freeze).transpose()?,
             state: take(state).map(wire::state).transpose()?,
             token: take(Some(&token))
-                .map(|item| wire::token(workspace, wanted.token.as_str(), item))
+                .map(|item| wire_token::token(workspace, wanted.token.as_str(), item))
                 .transpose()?,
             ..Records::default()
         };
         if let (Some(name), Some(item)) = (wanted.secret, take(head.as_deref())) {
-            records.head = Some(wire::head(workspace, name, item)?);
+            records.head = Some(wire_secret::head(workspace, name, item)?);
         }
         if let (Some((name, number)), Some(item)) = (version, take(version_sk.as_deref())) {
-            records.version = Some(wire::version(workspace, name, number, item)?);
+            records.version = Some(wire_secret::version(workspace, name, number, item)?);
         }
         if let (Some(id), Some(item)) = (wanted.idempotency, take(idempotency.as_deref())) {
-            records.idempotency = Some(wire::idempotency(id, item)?);
+            records.idempotency = Some(wire_secret::idempotency(id, item)?);
         }
         Ok(records)
     }
@@ -62,15 +72,26 @@ impl Store {
         sks: impl Iterator<Item = &str>,
     ) -> Result<HashMap<String, Item>, StoreError> {
         let keys = sks.map(|sk| keys::primary(pk, sk)).collect();
-        let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+        let request = KeysAndAttributes::builder()
+            .set_keys(Some(keys))
+            .consistent_read(true)
+            .build();
         let request = request.expect("a batch has keys");
         let mut left = HashMap::from([(self.table.clone(), request)]);
         let mut found = HashMap::new();
         let mut pauses = Pauses::new();
         loop {
             let call = self.client.batch_get_item().set_request_items(Some(left));
-            let output = call.send().await.map_err(|error| unavailable(READ, &error))?;
-            for item in output.responses.into_iter().flat_map(|mut tables| tables.remove(&self.table)).flatten() {
+            let output = call
+                .send()
+                .await
+                .map_err(|error| unavailable(READ, &error))?;
+            for item in output
+                .responses
+                .into_iter()
+                .flat_map(|mut tables| tables.remove(&self.table))
+                .flatten()
+            {
                 let sk = sk(&item)?.to_owned();
                 found.insert(sk, item);
             }

@@ -1,15 +1,8 @@
 //! Secrets: put, delete, list.
 
 use super::{
-    Item, Store,
-    condition::Condition,
-    failure::unavailable,
-    keys,
-    list::Range,
-    pause::Pauses,
-    read::sk,
-    transact::Transaction,
-    wire,
+    Item, Store, condition::Condition, failure::unavailable, keys, list::Range, pause::Pauses,
+    read::sk, transact::Transaction, wire_secret,
 };
 use crate::{
     Audit, Cause, Head, HeadStamp, LiveHead, Page, PutSecret, Revision, SecretSummary, StoreError,
@@ -59,14 +52,28 @@ impl Store {
         write.check(&keys::token(put.token), Which::Token, Condition::exists());
         write.check(keys::FREEZE, Which::Frozen, Condition::not_frozen());
         if let Some(record) = put.idempotency {
-            let item = wire::idempotency_item(record)?;
+            let item = wire_secret::idempotency_item(record)?;
             let free = Condition::absent_or_expired(put.now);
-            write.put(&keys::idempotency(&record.id), item, Which::Idempotency, free);
+            write.put(
+                &keys::idempotency(&record.id),
+                item,
+                Which::Idempotency,
+                free,
+            );
         }
-        write.check(keys::BINDING, Which::Binding, Condition::revision(put.binding_revision));
-        write.put(&keys::head(put.name), wire::live_item(workspace, &head)?, Which::Head, unmoved);
+        write.check(
+            keys::BINDING,
+            Which::Binding,
+            Condition::revision(put.binding_revision),
+        );
+        write.put(
+            &keys::head(put.name),
+            wire_secret::live_item(workspace, &head)?,
+            Which::Head,
+            unmoved,
+        );
         if let Some(former) = former {
-            let archive = wire::version_item(workspace, put.name, &former.stored)?;
+            let archive = wire_secret::version_item(workspace, put.name, &former.stored)?;
             let sk = keys::version(put.name, former.stored.version);
             write.put(&sk, archive, Which::Head, Condition::absent());
         }
@@ -95,9 +102,14 @@ impl Store {
                 revision: head.revision.next(),
                 deleted_at: audit.entry.at,
             };
-            let item = wire::tombstone_item(workspace, name, &tombstone)?;
+            let item = wire_secret::tombstone_item(workspace, name, &tombstone)?;
             let mut write = Transaction::new(self, workspace);
-            write.put(&keys::head(name), item, Which::Head, Condition::revision(head.revision));
+            write.put(
+                &keys::head(name),
+                item,
+                Which::Head,
+                Condition::revision(head.revision),
+            );
             write.commit(DELETE, audit).await?;
         }
         self.delete_versions(workspace, name, head.version).await
@@ -113,9 +125,12 @@ impl Store {
         after: Option<&SecretName>,
         limit: u32,
     ) -> Result<Page<SecretSummary>, StoreError> {
-        let range = Range::prefixed(self, keys::workspace(workspace), keys::HEADS).only(wire::SUMMARY);
+        let range = Range::prefixed(self, keys::workspace(workspace), keys::HEADS)
+            .only(wire_secret::SUMMARY);
         range
-            .list(after.map(SecretName::as_str), limit, |name, item| wire::summary(workspace, name, item))
+            .list(after.map(SecretName::as_str), limit, |name, item| {
+                wire_secret::summary(workspace, name, item)
+            })
             .await
     }
 
@@ -129,7 +144,10 @@ impl Store {
         last: SecretVersion,
     ) -> Result<(), StoreError> {
         let pk = keys::workspace(workspace);
-        let (from, to) = (keys::version(name, SecretVersion::FIRST), keys::version(name, last));
+        let (from, to) = (
+            keys::version(name, SecretVersion::FIRST),
+            keys::version(name, last),
+        );
         let range = Range::between(self, pk.clone(), from, to).only(&[]);
         let mut after = None;
         loop {
@@ -147,7 +165,9 @@ impl Store {
     async fn delete_batch(&self, pk: &str, items: &[Item]) -> Result<(), StoreError> {
         let mut deletions = Vec::with_capacity(items.len());
         for item in items {
-            let delete = DeleteRequest::builder().set_key(Some(keys::primary(pk, sk(item)?))).build();
+            let delete = DeleteRequest::builder()
+                .set_key(Some(keys::primary(pk, sk(item)?)))
+                .build();
             let delete = delete.expect("a deletion has a key");
             deletions.push(WriteRequest::builder().delete_request(delete).build());
         }
@@ -155,7 +175,10 @@ impl Store {
         let mut pauses = Pauses::new();
         loop {
             let call = self.client.batch_write_item().set_request_items(Some(left));
-            let output = call.send().await.map_err(|error| unavailable(DELETE, &error))?;
+            let output = call
+                .send()
+                .await
+                .map_err(|error| unavailable(DELETE, &error))?;
             left = output.unprocessed_items.unwrap_or_default();
             if left.is_empty() {
                 return Ok(());
@@ -171,4 +194,3 @@ impl Store {
         }
     }
 }
-

@@ -1,6 +1,6 @@
 //! Tokens: made, listed, deleted.
 
-use super::{Store, condition::Condition, keys, list::Range, transact::Transaction, wire};
+use super::{Store, condition::Condition, keys, list::Range, transact::Transaction, wire_token};
 use crate::{Audit, Page, StoreError, TokenId, TokenRecord, Which};
 use envelope::WorkspaceId;
 
@@ -15,9 +15,14 @@ impl Store {
         token: &TokenRecord,
         audit: impl Into<Audit<'a>>,
     ) -> Result<(), StoreError> {
-        let item = wire::token_item(workspace, token)?;
+        let item = wire_token::token_item(workspace, token)?;
         let mut write = Transaction::new(self, workspace);
-        write.put(&keys::token(&token.id), item, Which::Exists, Condition::absent());
+        write.put(
+            &keys::token(&token.id),
+            item,
+            Which::Exists,
+            Condition::absent(),
+        );
         write.commit("put token", audit.into()).await
     }
 
@@ -33,7 +38,9 @@ impl Store {
     ) -> Result<Page<TokenRecord>, StoreError> {
         let range = Range::prefixed(self, keys::workspace(workspace), keys::TOKENS);
         range
-            .list(after.map(TokenId::as_str), limit, |id, item| wire::token(workspace, id, item).map(Some))
+            .list(after.map(TokenId::as_str), limit, |id, item| {
+                wire_token::token(workspace, id, item).map(Some)
+            })
             .await
     }
 

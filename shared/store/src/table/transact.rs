@@ -26,7 +26,13 @@ pub(super) struct Transaction<'a> {
 impl<'a> Transaction<'a> {
     pub(super) fn new(store: &'a Store, workspace: &'a WorkspaceId) -> Self {
         let pk = keys::workspace(workspace);
-        Self { store, workspace, pk, conditions: Vec::new(), items: Vec::new() }
+        Self {
+            store,
+            workspace,
+            pk,
+            conditions: Vec::new(),
+            items: Vec::new(),
+        }
     }
 
     /// Writes a record of the workspace.
@@ -51,7 +57,10 @@ impl<'a> Transaction<'a> {
             .set_expression_attribute_values(condition.values)
             .build()
             .expect("a check has a key, a table and a condition");
-        self.add(which, TransactWriteItem::builder().condition_check(check).build());
+        self.add(
+            which,
+            TransactWriteItem::builder().condition_check(check).build(),
+        );
     }
 
     /// Deletes a record of the workspace, which must be there.
@@ -69,17 +78,32 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// A condition does not hold, a record is too large, or DynamoDB could not be asked.
-    pub(super) async fn commit(mut self, operation: &'static str, audit: Audit<'_>) -> Result<(), StoreError> {
+    pub(super) async fn commit(
+        mut self,
+        operation: &'static str,
+        audit: Audit<'_>,
+    ) -> Result<(), StoreError> {
         let pk = keys::audit(self.workspace, &audit.entry.id);
-        let item = keys::placed(&pk, &audit.entry.id.to_string(), audit_item(self.workspace, audit)?);
-        self.add_put(self.store.audit_table.clone(), item, Which::Audit, Some(Condition::absent()));
+        let item = keys::placed(
+            &pk,
+            &audit.entry.id.to_string(),
+            audit_item(self.workspace, audit)?,
+        );
+        self.add_put(
+            self.store.audit_table.clone(),
+            item,
+            Which::Audit,
+            Some(Condition::absent()),
+        );
 
         // One token for all attempts: one whose answer was lost does not land twice.
         let token = fresh_token();
         let mut pauses = Pauses::new();
         loop {
             let call = self.store.client.transact_write_items();
-            let call = call.client_request_token(&token).set_transact_items(Some(self.items.clone()));
+            let call = call
+                .client_request_token(&token)
+                .set_transact_items(Some(self.items.clone()));
             let Err(error) = call.send().await else {
                 return Ok(());
             };

@@ -4,7 +4,9 @@ use super::{
     Item, form,
     wire::{agrees, read, write},
 };
-use crate::{Actor, Audit, AuditEntry, AuditKind, AuditOutcome, AuditRecord, ReceiptId, StoreError};
+use crate::{
+    Actor, Audit, AuditEntry, AuditKind, AuditOutcome, AuditRecord, ReceiptId, StoreError,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use envelope::{SecretName, SecretVersion, WorkspaceId};
 use serde::{Deserialize, Serialize};
@@ -59,15 +61,40 @@ struct OutcomeItem {
 
 impl From<&AuditOutcome> for OutcomeItem {
     fn from(outcome: &AuditOutcome) -> Self {
-        let AuditOutcome { code, upstream_status, kms_request_id, kms_attempts, key_material, milliseconds, at } =
-            outcome.clone();
-        Self { code, upstream_status, kms_request_id, kms_attempts, key_material, milliseconds, at }
+        let AuditOutcome {
+            code,
+            upstream_status,
+            kms_request_id,
+            kms_attempts,
+            key_material,
+            milliseconds,
+            at,
+        } = outcome.clone();
+        Self {
+            code,
+            upstream_status,
+            kms_request_id,
+            kms_attempts,
+            key_material,
+            milliseconds,
+            at,
+        }
     }
 }
 
 pub(super) fn audit_item(workspace: &WorkspaceId, audit: Audit<'_>) -> Result<Item, StoreError> {
-    let AuditEntry { id, kind, at, token, secret, version, request_id, destination, method, detail } =
-        audit.entry.clone();
+    let AuditEntry {
+        id,
+        kind,
+        at,
+        token,
+        secret,
+        version,
+        request_id,
+        destination,
+        method,
+        detail,
+    } = audit.entry.clone();
     let item = AuditItem {
         workspace: workspace.clone(),
         id,
@@ -91,15 +118,61 @@ pub(super) fn outcome_value(outcome: &AuditOutcome) -> Result<AttributeValue, St
 }
 
 /// `id` is what the record's place says.
-pub(super) fn audit_record(workspace: &WorkspaceId, id: &str, item: Item) -> Result<AuditRecord, StoreError> {
+pub(super) fn audit_record(
+    workspace: &WorkspaceId,
+    id: &str,
+    item: Item,
+) -> Result<AuditRecord, StoreError> {
     let item: AuditItem = read(AUDIT, item)?;
-    agrees(AUDIT, item.workspace == *workspace && item.id.to_string() == id)?;
-    let AuditItem { id, kind, at, token, secret, version, request_id, destination, method, detail, .. } = item;
+    agrees(
+        AUDIT,
+        item.workspace == *workspace && item.id.to_string() == id,
+    )?;
+    let AuditItem {
+        id,
+        kind,
+        at,
+        token,
+        secret,
+        version,
+        request_id,
+        destination,
+        method,
+        detail,
+        ..
+    } = item;
     let outcome = item.outcome.map(
-        |OutcomeItem { code, upstream_status, kms_request_id, kms_attempts, key_material, milliseconds, at }| {
-            AuditOutcome { code, upstream_status, kms_request_id, kms_attempts, key_material, milliseconds, at }
+        |OutcomeItem {
+             code,
+             upstream_status,
+             kms_request_id,
+             kms_attempts,
+             key_material,
+             milliseconds,
+             at,
+         }| {
+            AuditOutcome {
+                code,
+                upstream_status,
+                kms_request_id,
+                kms_attempts,
+                key_material,
+                milliseconds,
+                at,
+            }
         },
     );
-    let entry = AuditEntry { id, kind, at, token, secret, version, request_id, destination, method, detail };
+    let entry = AuditEntry {
+        id,
+        kind,
+        at,
+        token,
+        secret,
+        version,
+        request_id,
+        destination,
+        method,
+        detail,
+    };
     Ok(AuditRecord { entry, outcome })
 }

@@ -1,6 +1,6 @@
 //! A workspace and its key.
 
-use super::{Store, condition::Condition, keys, transact::Transaction, wire};
+use super::{Store, condition::Condition, keys, transact::Transaction, wire, wire_token};
 use crate::{
     Audit, BindKey, Binding, KeyStateName, KeyStateRecord, Revision, StoreError, TokenRecord, Which,
 };
@@ -20,10 +20,15 @@ impl Store {
     ) -> Result<(), StoreError> {
         let audit = audit.into();
         let binding = wire::binding_item(workspace, &Binding::unbound(audit.entry.at))?;
-        let token = wire::token_item(workspace, first)?;
+        let token = wire_token::token_item(workspace, first)?;
         let mut write = Transaction::new(self, workspace);
         write.put(keys::BINDING, binding, Which::Exists, Condition::absent());
-        write.put(&keys::token(&first.id), token, Which::Exists, Condition::absent());
+        write.put(
+            &keys::token(&first.id),
+            token,
+            Which::Exists,
+            Condition::absent(),
+        );
         write.commit("open workspace", audit).await
     }
 
@@ -46,7 +51,12 @@ impl Store {
         };
         let item = wire::binding_item(workspace, &binding)?;
         let mut write = Transaction::new(self, workspace);
-        write.put(keys::BINDING, item, Which::Binding, Condition::revision(change.read.revision));
+        write.put(
+            keys::BINDING,
+            item,
+            Which::Binding,
+            Condition::revision(change.read.revision),
+        );
         write.overwrite(keys::STATE, wire::state_item(&state)?, Which::Binding);
         write.commit("bind key", audit.into()).await?;
         Ok(binding.revision)

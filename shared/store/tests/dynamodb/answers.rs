@@ -36,7 +36,11 @@ impl Script {
     }
 
     async fn put(&self) -> Result<Revision, StoreError> {
-        let (pay, new, token) = (name("pay"), stored(version(1), "x"), TokenId::of_token(b"first"));
+        let (pay, new, token) = (
+            name("pay"),
+            stored(version(1), "x"),
+            TokenId::of_token(b"first"),
+        );
         let put = PutSecret {
             name: &pay,
             former: None,
@@ -46,17 +50,29 @@ impl Script {
             idempotency: None,
             now: NOW,
         };
-        self.store.put_secret(&workspace(), &put, &entry(AuditKind::Put)).await
+        self.store
+            .put_secret(&workspace(), &put, &entry(AuditKind::Put))
+            .await
     }
 
     async fn read(&self) -> Result<Records, StoreError> {
         let token = TokenId::of_token(b"first");
-        let wanted = Wanted { token: &token, secret: None, version: None, idempotency: None, state: false };
+        let wanted = Wanted {
+            token: &token,
+            secret: None,
+            version: None,
+            idempotency: None,
+            state: false,
+        };
         self.store.read(&workspace(), wanted).await
     }
 }
 
-async fn converse(connection: TcpStream, log: Arc<Mutex<Vec<Value>>>, answers: Arc<Vec<(u16, Value)>>) {
+async fn converse(
+    connection: TcpStream,
+    log: Arc<Mutex<Vec<Value>>>,
+    answers: Arc<Vec<(u16, Value)>>,
+) {
     let mut connection = BufReader::new(connection);
     loop {
         let mut length = 0;
@@ -86,7 +102,10 @@ async fn converse(connection: TcpStream, log: Arc<Mutex<Vec<Value>>>, answers: A
             "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.0\r\nx-amzn-requestid: request-{nth}\r\ncontent-length: {}\r\n\r\n",
             answer.len()
         );
-        connection.write_all((head + &answer).as_bytes()).await.unwrap();
+        connection
+            .write_all((head + &answer).as_bytes())
+            .await
+            .unwrap();
     }
 }
 
@@ -95,7 +114,10 @@ fn workspace() -> WorkspaceId {
 }
 
 fn error(code: &str) -> (u16, Value) {
-    (400, json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "W#acme SECRET"}))
+    (
+        400,
+        json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "W#acme SECRET"}),
+    )
 }
 
 /// A transaction cancelled for these reasons: of a put's token, freeze, binding,
@@ -138,22 +160,41 @@ async fn keys_that_were_left_unread_are_asked_for_again_consistently() {
         binding[attribute] = value;
     }
     let script = Script::new(vec![
-        (200, json!({"Responses": {"broker": [binding]}, "UnprocessedKeys": left})),
-        (200, json!({"Responses": {"broker": []}, "UnprocessedKeys": {}})),
+        (
+            200,
+            json!({"Responses": {"broker": [binding]}, "UnprocessedKeys": left}),
+        ),
+        (
+            200,
+            json!({"Responses": {"broker": []}, "UnprocessedKeys": {}}),
+        ),
     ])
     .await;
-    assert_eq!(script.read().await.unwrap().binding, Some(Binding::unbound(NOW)));
+    assert_eq!(
+        script.read().await.unwrap().binding,
+        Some(Binding::unbound(NOW))
+    );
     let asked = script.asked();
     assert_eq!(asked.len(), 2);
-    assert_eq!(asked[1]["RequestItems"], left, "only what was left is asked for");
+    assert_eq!(
+        asked[1]["RequestItems"], left,
+        "only what was left is asked for"
+    );
 }
 
 #[tokio::test]
 async fn keys_that_stay_unread_make_the_store_unavailable_not_the_records_absent() {
     let left = json!({"broker": {"Keys": [{"pk": {"S": "W#acme"}, "sk": {"S": "KEY"}}], "ConsistentRead": true}});
-    let script = Script::new(vec![(200, json!({"Responses": {}, "UnprocessedKeys": left}))]).await;
+    let script = Script::new(vec![(
+        200,
+        json!({"Responses": {}, "UnprocessedKeys": left}),
+    )])
+    .await;
     let result = script.read().await;
-    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+    assert!(
+        matches!(result, Err(StoreError::Unavailable(_))),
+        "{result:?}"
+    );
     assert_eq!(script.asked().len(), 6);
 }
 
@@ -169,15 +210,25 @@ async fn a_put_that_met_another_one_is_repeated_as_the_same_transaction() {
     script.put().await.unwrap();
     let asked = script.asked();
     assert_eq!(asked.len(), 4);
-    assert!(asked.iter().all(|request| *request == asked[0]), "token or conditions differ");
-    assert!(asked[0]["ClientRequestToken"].as_str().is_some_and(|token| token.len() == 22));
+    assert!(
+        asked.iter().all(|request| *request == asked[0]),
+        "token or conditions differ"
+    );
+    assert!(
+        asked[0]["ClientRequestToken"]
+            .as_str()
+            .is_some_and(|token| token.len() == 22)
+    );
 }
 
 #[tokio::test]
 async fn a_put_that_keeps_meeting_others_gives_up_without_blaming_a_condition() {
     let script = Script::new(vec![cancelled([CONTENDED, NONE, CONTENDED, NONE, NONE])]).await;
     let result = script.put().await;
-    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+    assert!(
+        matches!(result, Err(StoreError::Unavailable(_))),
+        "{result:?}"
+    );
     assert_eq!(script.asked().len(), 6);
     let script = Script::new(vec![cancelled([NONE, NONE, NONE, CONTENDED, NONE])]).await;
     assert_eq!(conflict(script.put().await), Which::Head);
@@ -185,27 +236,47 @@ async fn a_put_that_keeps_meeting_others_gives_up_without_blaming_a_condition() 
 
 #[tokio::test]
 async fn each_condition_of_a_put_is_told_by_its_place() {
-    let conditions = [Which::Token, Which::Frozen, Which::Binding, Which::Head, Which::Audit];
+    let conditions = [
+        Which::Token,
+        Which::Frozen,
+        Which::Binding,
+        Which::Head,
+        Which::Audit,
+    ];
     for (place, which) in conditions.into_iter().enumerate() {
         let mut reasons = [NONE; 5];
         reasons[place] = FAILED;
         let script = Script::new(vec![cancelled(reasons)]).await;
         assert_eq!(conflict(script.put().await), which);
-        assert_eq!(script.asked().len(), 1, "a failed condition is not asked again");
+        assert_eq!(
+            script.asked().len(),
+            1,
+            "a failed condition is not asked again"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_throttled_transaction_is_unavailable_and_one_too_large_is_too_large() {
-    for reason in ["ThrottlingError", "ProvisionedThroughputExceeded", "Unheard"] {
+    for reason in [
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+        "Unheard",
+    ] {
         let script = Script::new(vec![cancelled([NONE, NONE, NONE, reason, NONE])]).await;
         let result = script.put().await;
-        assert!(matches!(result, Err(StoreError::Unavailable(_))), "{reason}: {result:?}");
+        assert!(
+            matches!(result, Err(StoreError::Unavailable(_))),
+            "{reason}: {result:?}"
+        );
     }
     for reason in ["ItemCollectionSizeLimitExceeded", "ValidationError"] {
         let script = Script::new(vec![cancelled([NONE, NONE, NONE, reason, NONE])]).await;
         let result = script.put().await;
-        assert!(matches!(result, Err(StoreError::TooLarge)), "{reason}: {result:?}");
+        assert!(
+            matches!(result, Err(StoreError::TooLarge)),
+            "{reason}: {result:?}"
+        );
     }
 }
 
@@ -227,9 +298,15 @@ async fn no_error_tells_a_name_a_key_or_the_words_of_the_service() {
         let failure = result.unwrap_err();
         assert_eq!(failure.to_string(), "the store is unavailable");
         let source = std::error::Error::source(&failure).unwrap().to_string();
-        assert!(source.contains("ResourceNotFoundException") && source.contains("request-"), "{source}");
+        assert!(
+            source.contains("ResourceNotFoundException") && source.contains("request-"),
+            "{source}"
+        );
         let everything = format!("{failure:?} {source}");
-        assert!(!everything.contains("SECRET") && !everything.contains("acme"), "{everything}");
+        assert!(
+            !everything.contains("SECRET") && !everything.contains("acme"),
+            "{everything}"
+        );
     }
 }
 
@@ -239,5 +316,8 @@ async fn a_store_that_is_not_there_is_unavailable() {
     let store = store_at(format!("http://{}", listener.local_addr().unwrap()));
     drop(listener);
     let result = store.begin_use(&workspace(), &entry(AuditKind::Use)).await;
-    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+    assert!(
+        matches!(result, Err(StoreError::Unavailable(_))),
+        "{result:?}"
+    );
 }

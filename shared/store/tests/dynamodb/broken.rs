@@ -21,8 +21,16 @@ async fn one_of_each() -> (Bench, Vec<(String, &'static [&'static str])>) {
         expires_at: NOW,
     };
     let binding_revision = Revision::new(2).unwrap();
-    let put = PutSecret { idempotency: Some(&record), binding_revision, ..bench.first_put(&pay, &new) };
-    bench.store.put_secret(&bench.workspace, &put, &entry(AuditKind::Put)).await.unwrap();
+    let put = PutSecret {
+        idempotency: Some(&record),
+        binding_revision,
+        ..bench.first_put(&pay, &new)
+    };
+    bench
+        .store
+        .put_secret(&bench.workspace, &put, &entry(AuditKind::Put))
+        .await
+        .unwrap();
     bench.put(&pay, "two").await.unwrap();
     let places = vec![
         ("KEY".to_owned(), &["current"][..]),
@@ -54,7 +62,10 @@ async fn read_all(bench: &Bench) -> Result<Records, StoreError> {
 
 #[track_caller]
 fn is_broken<T: std::fmt::Debug>(result: Result<T, StoreError>, what: &str) {
-    assert!(matches!(result, Err(StoreError::Broken(_))), "{what}: {result:?}");
+    assert!(
+        matches!(result, Err(StoreError::Broken(_))),
+        "{what}: {result:?}"
+    );
 }
 
 fn one_of_each_type() -> [AttributeValue; 7] {
@@ -78,11 +89,19 @@ async fn a_record_without_one_of_its_attributes_or_with_one_of_another_type_is_b
     let (bench, places) = one_of_each().await;
     let whole = read_all(&bench).await.unwrap();
     assert!(whole.binding.is_some() && whole.freeze.is_some() && whole.state.is_some());
-    assert!(whole.token.is_some() && whole.head.is_some() && whole.version.is_some() && whole.idempotency.is_some());
+    assert!(
+        whole.token.is_some()
+            && whole.head.is_some()
+            && whole.version.is_some()
+            && whole.idempotency.is_some()
+    );
 
     for (sk, nullable) in places {
         let item = bench.item(&sk).await.unwrap();
-        for (attribute, value) in item.iter().filter(|(attribute, _)| !matches!(attribute.as_str(), "pk" | "sk")) {
+        for (attribute, value) in item
+            .iter()
+            .filter(|(attribute, _)| !matches!(attribute.as_str(), "pk" | "sk"))
+        {
             let mut without = item.clone();
             without.remove(attribute);
             bench.plant(&sk, without).await;
@@ -96,7 +115,10 @@ async fn a_record_without_one_of_its_attributes_or_with_one_of_another_type_is_b
                 let mut retyped = item.clone();
                 retyped.insert(attribute.clone(), other.clone());
                 bench.plant(&sk, retyped).await;
-                is_broken(read_all(&bench).await, &format!("{sk} with {attribute} = {other:?}"));
+                is_broken(
+                    read_all(&bench).await,
+                    &format!("{sk} with {attribute} = {other:?}"),
+                );
             }
         }
         bench.plant(&sk, item).await;
@@ -121,8 +143,16 @@ async fn an_attribute_that_is_not_of_its_grammar_makes_its_record_broken() {
         ("KEY", "changed_at", text("yesterday")),
         ("KEY", "workspace", text("other")),
         ("STATE", "state", text("fine")),
-        (token, "permissions", AttributeValue::L(vec![text("read"), text("root")])),
-        (token, "secrets", AttributeValue::L(vec![text("*"), text("pay")])),
+        (
+            token,
+            "permissions",
+            AttributeValue::L(vec![text("read"), text("root")]),
+        ),
+        (
+            token,
+            "secrets",
+            AttributeValue::L(vec![text("*"), text("pay")]),
+        ),
         (token, "secrets", AttributeValue::L(vec![text("")])),
         (token, "secrets", text("*")),
         (token, "expires_at", text("")),
@@ -142,7 +172,11 @@ async fn an_attribute_that_is_not_of_its_grammar_makes_its_record_broken() {
         ("V#pay#0000001", "version", number("2")),
         ("V#pay#0000001", "name", text("mail")),
         ("V#pay#0000001", "workspace", text("other")),
-        (idempotency, "fingerprint", AttributeValue::B(Blob::new(vec![1; 31]))),
+        (
+            idempotency,
+            "fingerprint",
+            AttributeValue::B(Blob::new(vec![1; 31])),
+        ),
         (idempotency, "ttl", number("9223372036854775807")),
     ];
     for (sk, attribute, value) in cases {
@@ -151,7 +185,10 @@ async fn an_attribute_that_is_not_of_its_grammar_makes_its_record_broken() {
         changed.insert(attribute.to_owned(), value.clone());
         bench.plant(sk, changed).await;
         // A tombstone needs no sealed bytes, so a head that is called one lacks only its time.
-        is_broken(read_all(&bench).await, &format!("{sk} with {attribute} = {value:?}"));
+        is_broken(
+            read_all(&bench).await,
+            &format!("{sk} with {attribute} = {value:?}"),
+        );
         bench.plant(sk, item).await;
     }
     read_all(&bench).await.unwrap();
@@ -186,8 +223,19 @@ async fn a_record_of_another_kind_or_place_is_broken_where_it_does_not_belong() 
     let head = bench.item("S#pay").await.unwrap();
     bench.plant("S#mail", head).await;
     let mail = name("mail");
-    is_broken(bench.read(Wanted { secret: Some(&mail), ..bench.wanted() }).await, "S#pay at S#mail");
-    is_broken(bench.store.list_secrets(&bench.workspace, None, 10).await, "a list with it");
+    is_broken(
+        bench
+            .read(Wanted {
+                secret: Some(&mail),
+                ..bench.wanted()
+            })
+            .await,
+        "S#pay at S#mail",
+    );
+    is_broken(
+        bench.store.list_secrets(&bench.workspace, None, 10).await,
+        "a list with it",
+    );
 }
 
 #[tokio::test]
@@ -197,11 +245,26 @@ async fn a_broken_tombstone_is_no_absence() {
     bench.put(&pay, "one").await.unwrap();
     bench.delete(&pay).await.unwrap();
     let item = bench.item("S#pay").await.unwrap();
-    for attribute in ["kind", "workspace", "name", "version", "revision", "deleted_at"] {
+    for attribute in [
+        "kind",
+        "workspace",
+        "name",
+        "version",
+        "revision",
+        "deleted_at",
+    ] {
         let mut without = item.clone();
         without.remove(attribute);
         bench.plant("S#pay", without).await;
-        is_broken(bench.read(Wanted { secret: Some(&pay), ..bench.wanted() }).await, attribute);
+        is_broken(
+            bench
+                .read(Wanted {
+                    secret: Some(&pay),
+                    ..bench.wanted()
+                })
+                .await,
+            attribute,
+        );
     }
 }
 
@@ -212,18 +275,32 @@ async fn a_broken_token_breaks_the_list_of_tokens() {
     let mut item = bench.item(&sk).await.unwrap();
     item.remove("permissions");
     bench.plant(&sk, item).await;
-    is_broken(bench.store.list_tokens(&bench.workspace, None, 10).await, "list");
+    is_broken(
+        bench.store.list_tokens(&bench.workspace, None, 10).await,
+        "list",
+    );
 }
 
 #[tokio::test]
 async fn a_broken_audit_record_is_called_so() {
     let bench = Bench::empty().await;
     let begun = entry(AuditKind::Use);
-    bench.store.begin_use(&bench.workspace, &begun).await.unwrap();
-    bench.store.finish_use(&bench.workspace, &begun.id, &outcome("ok")).await.unwrap();
+    bench
+        .store
+        .begin_use(&bench.workspace, &begun)
+        .await
+        .unwrap();
+    bench
+        .store
+        .finish_use(&bench.workspace, &begun.id, &outcome("ok"))
+        .await
+        .unwrap();
     let item = bench.items("audit").await.remove(0);
     let nullable = ["secret", "version", "destination", "method", "outcome"];
-    for (attribute, value) in item.iter().filter(|(attribute, _)| !matches!(attribute.as_str(), "pk" | "sk")) {
+    for (attribute, value) in item
+        .iter()
+        .filter(|(attribute, _)| !matches!(attribute.as_str(), "pk" | "sk"))
+    {
         let mut changed = item.clone();
         changed.remove(attribute);
         bench.plant_in("audit", changed).await;
@@ -242,8 +319,17 @@ async fn a_broken_audit_record_is_called_so() {
             changed.insert(attribute.clone(), other.clone());
             bench.plant_in("audit", changed).await;
             let what = format!("{attribute} = {other:?}");
-            is_broken(bench.store.read_receipt(&bench.workspace, &begun.id).await, &what);
-            is_broken(bench.store.list_audit(&bench.workspace, NOW.date(), None, 10).await, &what);
+            is_broken(
+                bench.store.read_receipt(&bench.workspace, &begun.id).await,
+                &what,
+            );
+            is_broken(
+                bench
+                    .store
+                    .list_audit(&bench.workspace, NOW.date(), None, 10)
+                    .await,
+                &what,
+            );
         }
     }
 }

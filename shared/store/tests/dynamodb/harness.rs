@@ -1,11 +1,13 @@
 //! An embedded DynamoDB, a store over it, and records to put into it.
 
-pub(crate) use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Region},
 };
-use envelope::{KeyArn, SealedSecret, SecretName, SecretVersion, WorkspaceId, WrappedDataKey, aws::AwsAccess};
+pub(crate) use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use envelope::{
+    KeyArn, SealedSecret, SecretName, SecretVersion, WorkspaceId, WrappedDataKey, aws::AwsAccess,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use store::*;
 use time::{Duration, OffsetDateTime, macros::datetime};
@@ -28,7 +30,10 @@ impl Bench {
     pub(crate) async fn empty() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
+        tokio::spawn(dynoxide::server::serve_on(
+            listener,
+            dynoxide::Database::memory().unwrap(),
+        ));
         let access = AwsAccess::new("AKIALOCAL", "secret", None);
         let raw = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -51,7 +56,11 @@ impl Bench {
     pub(crate) async fn open() -> Self {
         let bench = Self::empty().await;
         let audit = entry(AuditKind::OpenWorkspace);
-        bench.store.open_workspace(&bench.workspace, &token("first"), &audit).await.unwrap();
+        bench
+            .store
+            .open_workspace(&bench.workspace, &token("first"), &audit)
+            .await
+            .unwrap();
         bench
     }
 
@@ -64,8 +73,15 @@ impl Bench {
 
     pub(crate) async fn bind(&self, digit: char) -> Result<Revision, StoreError> {
         let read = self.binding().await;
-        let change = BindKey { read, key: key(digit), evidence: "probe".to_owned(), now: NOW };
-        self.store.bind_key(&self.workspace, &change, &entry(AuditKind::BindKey)).await
+        let change = BindKey {
+            read,
+            key: key(digit),
+            evidence: "probe".to_owned(),
+            now: NOW,
+        };
+        self.store
+            .bind_key(&self.workspace, &change, &entry(AuditKind::BindKey))
+            .await
     }
 
     pub(crate) async fn binding(&self) -> Binding {
@@ -73,7 +89,13 @@ impl Bench {
     }
 
     pub(crate) fn wanted(&self) -> Wanted<'_> {
-        Wanted { token: &self.token, secret: None, version: None, idempotency: None, state: false }
+        Wanted {
+            token: &self.token,
+            secret: None,
+            version: None,
+            idempotency: None,
+            state: false,
+        }
     }
 
     pub(crate) async fn read(&self, wanted: Wanted<'_>) -> Result<Records, StoreError> {
@@ -81,13 +103,23 @@ impl Bench {
     }
 
     pub(crate) async fn head(&self, name: &SecretName) -> Option<Head> {
-        self.read(Wanted { secret: Some(name), ..self.wanted() }).await.unwrap().head
+        self.read(Wanted {
+            secret: Some(name),
+            ..self.wanted()
+        })
+        .await
+        .unwrap()
+        .head
     }
 
     /// A version as it can be used now: the head, or an earlier one.
     pub(crate) async fn version(&self, name: &SecretName, number: u64) -> Option<StoredVersion> {
         let number = version(number);
-        let wanted = Wanted { secret: Some(name), version: Some(number), ..self.wanted() };
+        let wanted = Wanted {
+            secret: Some(name),
+            version: Some(number),
+            ..self.wanted()
+        };
         let records = self.read(wanted).await.unwrap();
         match records.head {
             Some(Head::Live(head)) if head.stored.version == number => Some(head.stored),
@@ -96,8 +128,17 @@ impl Bench {
     }
 
     /// Puts a version over what is there now.
-    pub(crate) async fn put(&self, name: &SecretName, value: &str) -> Result<SecretVersion, StoreError> {
-        let records = self.read(Wanted { secret: Some(name), ..self.wanted() }).await?;
+    pub(crate) async fn put(
+        &self,
+        name: &SecretName,
+        value: &str,
+    ) -> Result<SecretVersion, StoreError> {
+        let records = self
+            .read(Wanted {
+                secret: Some(name),
+                ..self.wanted()
+            })
+            .await?;
         let number = Head::next_version(records.head.as_ref()).unwrap();
         let new = stored(number, value);
         let put = PutSecret {
@@ -105,12 +146,18 @@ impl Bench {
             binding_revision: records.binding.unwrap().revision,
             ..self.first_put(name, &new)
         };
-        self.store.put_secret(&self.workspace, &put, &entry(AuditKind::Put)).await?;
+        self.store
+            .put_secret(&self.workspace, &put, &entry(AuditKind::Put))
+            .await?;
         Ok(number)
     }
 
     /// A put of a name that is not there, over the binding of [`Bench::bound`].
-    pub(crate) fn first_put<'a>(&'a self, name: &'a SecretName, new: &'a StoredVersion) -> PutSecret<'a> {
+    pub(crate) fn first_put<'a>(
+        &'a self,
+        name: &'a SecretName,
+        new: &'a StoredVersion,
+    ) -> PutSecret<'a> {
         PutSecret {
             name,
             former: None,
@@ -124,13 +171,23 @@ impl Bench {
 
     pub(crate) async fn delete(&self, name: &SecretName) -> Result<(), StoreError> {
         let head = self.head(name).await.unwrap().stamp();
-        self.store.delete_secret(&self.workspace, name, &head, &entry(AuditKind::Delete)).await
+        self.store
+            .delete_secret(&self.workspace, name, &head, &entry(AuditKind::Delete))
+            .await
     }
 
     /// An item as it lies in the table, if there is one.
     pub(crate) async fn item(&self, sk: &str) -> Option<Item> {
-        let call = self.raw.get_item().table_name("broker").consistent_read(true);
-        call.set_key(Some(self.place(sk))).send().await.unwrap().item
+        let call = self
+            .raw
+            .get_item()
+            .table_name("broker")
+            .consistent_read(true);
+        call.set_key(Some(self.place(sk)))
+            .send()
+            .await
+            .unwrap()
+            .item
     }
 
     /// Puts an item into the workspace's partition behind the store's back.
@@ -140,7 +197,13 @@ impl Bench {
     }
 
     pub(crate) async fn plant_in(&self, table: &str, item: Item) {
-        self.raw.put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
+        self.raw
+            .put_item()
+            .table_name(table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn freeze(&self, frozen: bool) {
@@ -156,14 +219,23 @@ impl Bench {
 
     fn place(&self, sk: &str) -> Item {
         Item::from([
-            ("pk".to_owned(), AttributeValue::S(format!("W#{}", self.workspace))),
+            (
+                "pk".to_owned(),
+                AttributeValue::S(format!("W#{}", self.workspace)),
+            ),
             ("sk".to_owned(), AttributeValue::S(sk.to_owned())),
         ])
     }
 
     /// Every item of a table.
     pub(crate) async fn items(&self, table: &str) -> Vec<Item> {
-        let mut items = self.raw.scan().table_name(table).into_paginator().items().send();
+        let mut items = self
+            .raw
+            .scan()
+            .table_name(table)
+            .into_paginator()
+            .items()
+            .send();
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
             found.push(item.unwrap());
@@ -204,7 +276,10 @@ pub(crate) fn version(number: u64) -> SecretVersion {
 
 pub(crate) fn key(digit: char) -> KeyArn {
     let id = "0".repeat(11) + &digit.to_string();
-    KeyArn::parse(&format!("arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-{id}")).unwrap()
+    KeyArn::parse(&format!(
+        "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-{id}"
+    ))
+    .unwrap()
 }
 
 pub(crate) fn token(raw: &str) -> TokenRecord {

@@ -1,4 +1,8 @@
 //! The store over an embedded DynamoDB.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows test functions, not what they call"
+)]
 
 mod answers;
 mod audits;

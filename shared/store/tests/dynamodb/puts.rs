@@ -10,19 +10,48 @@ async fn a_put_is_read_back_to_the_byte() {
     let bench = Bench::bound().await;
     let (pay, new) = (name("pay"), stored(version(1), "one"));
     let put = bench.first_put(&pay, &new);
-    let revision = bench.store.put_secret(&bench.workspace, &put, &entry(AuditKind::Put)).await.unwrap();
-    let expected = LiveHead { name: pay.clone(), stored: new.clone(), revision, created_at: NOW, updated_at: NOW };
+    let revision = bench
+        .store
+        .put_secret(&bench.workspace, &put, &entry(AuditKind::Put))
+        .await
+        .unwrap();
+    let expected = LiveHead {
+        name: pay.clone(),
+        stored: new.clone(),
+        revision,
+        created_at: NOW,
+        updated_at: NOW,
+    };
     assert_eq!(bench.head(&pay).await, Some(Head::Live(expected)));
 
     let later = NOW + Duration::HOUR;
-    let second = StoredVersion { expires_at: None, form: ValueForm::Text, ..stored(version(2), "two") };
+    let second = StoredVersion {
+        expires_at: None,
+        form: ValueForm::Text,
+        ..stored(version(2), "two")
+    };
     let head = bench.head(&pay).await;
-    let put = PutSecret { former: head.as_ref(), now: later, ..bench.first_put(&pay, &second) };
-    bench.store.put_secret(&bench.workspace, &put, &entry(AuditKind::Put)).await.unwrap();
+    let put = PutSecret {
+        former: head.as_ref(),
+        now: later,
+        ..bench.first_put(&pay, &second)
+    };
+    bench
+        .store
+        .put_secret(&bench.workspace, &put, &entry(AuditKind::Put))
+        .await
+        .unwrap();
     let head = bench.head(&pay).await.unwrap();
     let head = head.live().unwrap();
-    assert_eq!((head.created_at, head.updated_at, &head.stored), (NOW, later, &second));
-    assert_eq!(bench.version(&pay, 1).await, Some(new), "the former version is archived as it was");
+    assert_eq!(
+        (head.created_at, head.updated_at, &head.stored),
+        (NOW, later, &second)
+    );
+    assert_eq!(
+        bench.version(&pay, 1).await,
+        Some(new),
+        "the former version is archived as it was"
+    );
 }
 
 #[tokio::test]
@@ -35,10 +64,19 @@ async fn a_put_over_a_head_that_moved_conflicts_and_leaves_nothing_behind() {
     let before = bench.everything().await;
 
     let over_the_first = stored(version(2), "late");
-    let put = PutSecret { former: head.as_ref(), ..bench.first_put(&pay, &over_the_first) };
+    let put = PutSecret {
+        former: head.as_ref(),
+        ..bench.first_put(&pay, &over_the_first)
+    };
     refused(&bench, &put, Which::Head, &before).await;
     let over_nothing = stored(version(1), "late");
-    refused(&bench, &bench.first_put(&pay, &over_nothing), Which::Head, &before).await;
+    refused(
+        &bench,
+        &bench.first_put(&pay, &over_nothing),
+        Which::Head,
+        &before,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -47,13 +85,22 @@ async fn a_put_whose_number_does_not_follow_the_head_is_refused() {
     let pay = name("pay");
     let before = bench.everything().await;
     let second = stored(version(2), "x");
-    refused(&bench, &bench.first_put(&pay, &second), Which::Head, &before).await;
+    refused(
+        &bench,
+        &bench.first_put(&pay, &second),
+        Which::Head,
+        &before,
+    )
+    .await;
 
     bench.put(&pay, "one").await.unwrap();
     let (head, before) = (bench.head(&pay).await, bench.everything().await);
     for number in [1, 3] {
         let new = stored(version(number), "x");
-        let put = PutSecret { former: head.as_ref(), ..bench.first_put(&pay, &new) };
+        let put = PutSecret {
+            former: head.as_ref(),
+            ..bench.first_put(&pay, &new)
+        };
         refused(&bench, &put, Which::Head, &before).await;
     }
 }
@@ -68,7 +115,10 @@ async fn a_put_never_overwrites_an_archived_version() {
     bench.plant("V#pay#0000001", archived).await;
     let before = bench.everything().await;
     let new = stored(version(2), "two");
-    let put = PutSecret { former: head.as_ref(), ..bench.first_put(&pay, &new) };
+    let put = PutSecret {
+        former: head.as_ref(),
+        ..bench.first_put(&pay, &new)
+    };
     refused(&bench, &put, Which::Head, &before).await;
 }
 
@@ -76,8 +126,18 @@ async fn a_put_never_overwrites_an_archived_version() {
 async fn a_put_wrapped_under_a_binding_that_moved_is_refused() {
     let bench = Bench::bound().await;
     bench.bind('b').await.unwrap();
-    let (pay, new, before) = (name("pay"), stored(version(1), "x"), bench.everything().await);
-    refused(&bench, &bench.first_put(&pay, &new), Which::Binding, &before).await;
+    let (pay, new, before) = (
+        name("pay"),
+        stored(version(1), "x"),
+        bench.everything().await,
+    );
+    refused(
+        &bench,
+        &bench.first_put(&pay, &new),
+        Which::Binding,
+        &before,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -105,7 +165,13 @@ async fn a_put_with_a_token_that_is_gone_is_refused() {
     let bench = Bench::bound().await;
     let (pay, new) = (name("pay"), stored(version(1), "x"));
     let audit = entry(AuditKind::DeleteToken);
-    assert!(bench.store.delete_token(&bench.workspace, &bench.token, &audit).await.unwrap());
+    assert!(
+        bench
+            .store
+            .delete_token(&bench.workspace, &bench.token, &audit)
+            .await
+            .unwrap()
+    );
     let before = bench.everything().await;
     refused(&bench, &bench.first_put(&pay, &new), Which::Token, &before).await;
 }
@@ -114,9 +180,16 @@ async fn a_put_with_a_token_that_is_gone_is_refused() {
 async fn a_put_whose_audit_record_cannot_be_written_does_not_happen() {
     let bench = Bench::bound().await;
     let (pay, new, audit) = (name("pay"), stored(version(1), "x"), entry(AuditKind::Use));
-    bench.store.begin_use(&bench.workspace, &audit).await.unwrap();
+    bench
+        .store
+        .begin_use(&bench.workspace, &audit)
+        .await
+        .unwrap();
     let before = bench.everything().await;
-    let result = bench.store.put_secret(&bench.workspace, &bench.first_put(&pay, &new), &audit).await;
+    let result = bench
+        .store
+        .put_secret(&bench.workspace, &bench.first_put(&pay, &new), &audit)
+        .await;
     assert_eq!(conflict(result), Which::Audit);
     assert_eq!(bench.everything().await, before);
 }
@@ -130,7 +203,10 @@ async fn a_put_that_is_too_large_does_not_happen() {
         ..stored(version(1), "x")
     };
     let put = bench.first_put(&pay, &new);
-    let result = bench.store.put_secret(&bench.workspace, &put, &entry(AuditKind::Put)).await;
+    let result = bench
+        .store
+        .put_secret(&bench.workspace, &put, &entry(AuditKind::Put))
+        .await;
     assert!(matches!(result, Err(StoreError::TooLarge)), "{result:?}");
     assert_eq!(bench.everything().await, before);
 }
@@ -141,21 +217,46 @@ async fn the_first_of_several_failed_conditions_is_told() {
     let (pay, new) = (name("pay"), stored(version(1), "x"));
     bench.put(&pay, "one").await.unwrap();
     let record = idempotency(&bench);
-    let with_key = PutSecret { idempotency: Some(&record), ..bench.first_put(&pay, &new) };
+    let with_key = PutSecret {
+        idempotency: Some(&record),
+        ..bench.first_put(&pay, &new)
+    };
     bench.plant("I#x", Item::new()).await;
     let elsewhere = name("elsewhere");
-    let first = PutSecret { name: &elsewhere, ..with_key };
-    bench.store.put_secret(&bench.workspace, &first, &entry(AuditKind::Put)).await.unwrap();
+    let first = PutSecret {
+        name: &elsewhere,
+        ..with_key
+    };
+    bench
+        .store
+        .put_secret(&bench.workspace, &first, &entry(AuditKind::Put))
+        .await
+        .unwrap();
     bench.bind('b').await.unwrap();
 
     let before = bench.everything().await;
-    refused(&bench, &bench.first_put(&pay, &new), Which::Binding, &before).await;
+    refused(
+        &bench,
+        &bench.first_put(&pay, &new),
+        Which::Binding,
+        &before,
+    )
+    .await;
     refused(&bench, &with_key, Which::Idempotency, &before).await;
     bench.freeze(true).await;
     let before = bench.everything().await;
     refused(&bench, &with_key, Which::Frozen, &before).await;
     let gone = TokenId::of_token(b"gone");
-    refused(&bench, &PutSecret { token: &gone, ..with_key }, Which::Token, &before).await;
+    refused(
+        &bench,
+        &PutSecret {
+            token: &gone,
+            ..with_key
+        },
+        Which::Token,
+        &before,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -164,14 +265,27 @@ async fn an_idempotency_key_counts_until_it_expires() {
     let (pay, mail) = (name("pay"), name("mail"));
     let new = stored(version(1), "x");
     let record = idempotency(&bench);
-    let put = PutSecret { idempotency: Some(&record), ..bench.first_put(&pay, &new) };
-    bench.store.put_secret(&bench.workspace, &put, &entry(AuditKind::Put)).await.unwrap();
-    let wanted = Wanted { idempotency: Some(&record.id), ..bench.wanted() };
+    let put = PutSecret {
+        idempotency: Some(&record),
+        ..bench.first_put(&pay, &new)
+    };
+    bench
+        .store
+        .put_secret(&bench.workspace, &put, &entry(AuditKind::Put))
+        .await
+        .unwrap();
+    let wanted = Wanted {
+        idempotency: Some(&record.id),
+        ..bench.wanted()
+    };
     let expected = IdempotencyRecord {
         expires_at: record.expires_at.replace_nanosecond(0).unwrap(),
         ..record.clone()
     };
-    assert_eq!(bench.read(wanted).await.unwrap().idempotency, Some(expected));
+    assert_eq!(
+        bench.read(wanted).await.unwrap().idempotency,
+        Some(expected)
+    );
 
     let before = bench.everything().await;
     for (now, expired) in [
@@ -180,12 +294,36 @@ async fn an_idempotency_key_counts_until_it_expires() {
         (record.expires_at, true),
     ] {
         assert_eq!(record.is_expired(now), expired);
-        let put = PutSecret { name: &mail, now, ..put };
+        let put = PutSecret {
+            name: &mail,
+            now,
+            ..put
+        };
         if expired {
-            let next = IdempotencyRecord { expires_at: now + Duration::DAY, fingerprint: [2; 32], ..record.clone() };
-            let put = PutSecret { idempotency: Some(&next), ..put };
-            bench.store.put_secret(&bench.workspace, &put, &entry(AuditKind::Put)).await.unwrap();
-            assert_eq!(bench.read(wanted).await.unwrap().idempotency.unwrap().fingerprint, [2; 32]);
+            let next = IdempotencyRecord {
+                expires_at: now + Duration::DAY,
+                fingerprint: [2; 32],
+                ..record.clone()
+            };
+            let put = PutSecret {
+                idempotency: Some(&next),
+                ..put
+            };
+            bench
+                .store
+                .put_secret(&bench.workspace, &put, &entry(AuditKind::Put))
+                .await
+                .unwrap();
+            assert_eq!(
+                bench
+                    .read(wanted)
+                    .await
+                    .unwrap()
+                    .idempotency
+                    .unwrap()
+                    .fingerprint,
+                [2; 32]
+            );
         } else {
             refused(&bench, &put, Which::Idempotency, &before).await;
         }
@@ -196,9 +334,19 @@ async fn an_idempotency_key_counts_until_it_expires() {
 async fn an_idempotency_record_says_when_it_may_be_swept() {
     let bench = Bench::bound().await;
     let (pay, new, record) = (name("pay"), stored(version(1), "x"), idempotency(&bench));
-    let put = PutSecret { idempotency: Some(&record), ..bench.first_put(&pay, &new) };
-    bench.store.put_secret(&bench.workspace, &put, &entry(AuditKind::Put)).await.unwrap();
-    let item = bench.item(&format!("I#{}", record.id.as_str())).await.unwrap();
+    let put = PutSecret {
+        idempotency: Some(&record),
+        ..bench.first_put(&pay, &new)
+    };
+    bench
+        .store
+        .put_secret(&bench.workspace, &put, &entry(AuditKind::Put))
+        .await
+        .unwrap();
+    let item = bench
+        .item(&format!("I#{}", record.id.as_str()))
+        .await
+        .unwrap();
     let ttl = AttributeValue::N(record.expires_at.unix_timestamp().to_string());
     assert_eq!(item.get("ttl"), Some(&ttl));
 }
@@ -215,8 +363,20 @@ fn idempotency(bench: &Bench) -> IdempotencyRecord {
     }
 }
 
-async fn refused(bench: &Bench, put: &PutSecret<'_>, which: Which, before: &std::collections::BTreeSet<String>) {
-    let result = bench.store.put_secret(&bench.workspace, put, &entry(AuditKind::Put)).await;
+async fn refused(
+    bench: &Bench,
+    put: &PutSecret<'_>,
+    which: Which,
+    before: &std::collections::BTreeSet<String>,
+) {
+    let result = bench
+        .store
+        .put_secret(&bench.workspace, put, &entry(AuditKind::Put))
+        .await;
     assert_eq!(conflict(result), which);
-    assert_eq!(&bench.everything().await, before, "a refused put left something behind");
+    assert_eq!(
+        &bench.everything().await,
+        before,
+        "a refused put left something behind"
+    );
 }

@@ -2,34 +2,47 @@
 
 use crate::harness::*;
 use futures_util::future::join_all;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use store::*;
 
 const AT_ONCE: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_puts_at_once_each_lands_whole_under_a_number_of_its_own_or_conflicts() {
-    let bench = Bench::bound().await;
+    let bench = Arc::new(Bench::bound().await);
     let pay = name("pay");
-    let results = join_all((0..AT_ONCE).map(|n| {
-        let (bench, pay) = (&bench, &pay);
-        async move { (format!("value {n}"), bench.put(pay, &format!("value {n}")).await) }
-    }))
-    .await;
+    let puts = (0..AT_ONCE).map(|n| {
+        let (bench, pay, value) = (Arc::clone(&bench), pay.clone(), format!("value {n}"));
+        tokio::spawn(async move { (bench.put(&pay, &value).await, value) })
+    });
+    let results = join_all(puts).await.into_iter().map(Result::unwrap);
 
     let mut acknowledged = BTreeMap::new();
-    for (value, result) in results {
+    for (result, value) in results {
         match result {
-            Ok(number) => assert!(acknowledged.insert(number, value).is_none(), "{number} was given twice"),
-            Err(error) => assert!(matches!(error, StoreError::Conflict(Which::Head)), "{error:?}"),
+            Ok(number) => assert!(
+                acknowledged.insert(number, value).is_none(),
+                "{number} was given twice"
+            ),
+            Err(error) => assert!(
+                matches!(error, StoreError::Conflict(Which::Head)),
+                "{error:?}"
+            ),
         }
     }
     assert!(!acknowledged.is_empty());
     for (number, value) in &acknowledged {
         let found = bench.version(&pay, number.number().into()).await;
-        assert_eq!(found.as_ref(), Some(&stored(*number, value)), "version {number} was lost");
+        assert_eq!(
+            found.as_ref(),
+            Some(&stored(*number, value)),
+            "version {number} was lost"
+        );
     }
-    let numbers: Vec<_> = acknowledged.keys().map(|number| number.number() as usize).collect();
+    let numbers: Vec<_> = acknowledged
+        .keys()
+        .map(|number| number.number() as usize)
+        .collect();
     assert_eq!(numbers, (1..=acknowledged.len()).collect::<Vec<_>>());
 }
 
@@ -52,10 +65,16 @@ async fn puts_at_once_that_are_repeated_until_they_land_make_every_number_once()
     }))
     .await;
     let landed: BTreeMap<_, _> = landed.into_iter().collect();
-    let numbers: Vec<_> = landed.keys().map(|number| number.number() as usize).collect();
+    let numbers: Vec<_> = landed
+        .keys()
+        .map(|number| number.number() as usize)
+        .collect();
     assert_eq!(numbers, (1..=AT_ONCE).collect::<Vec<_>>());
     for (number, value) in landed {
-        assert_eq!(bench.version(&pay, number.number().into()).await, Some(stored(number, &value)));
+        assert_eq!(
+            bench.version(&pay, number.number().into()).await,
+            Some(stored(number, &value))
+        );
     }
     // The opening, the binding, and one for each put that landed.
     assert_eq!(bench.items("audit").await.len(), AT_ONCE + 2);
@@ -70,14 +89,30 @@ async fn a_deleted_secret_leaves_its_last_number_and_nothing_sealed() {
         bench.put(&other, value).await.unwrap();
     }
     bench.delete(&pay).await.unwrap();
-    let tombstone = Tombstone { last: version(3), revision: Revision::new(4).unwrap(), deleted_at: NOW };
+    let tombstone = Tombstone {
+        last: version(3),
+        revision: Revision::new(4).unwrap(),
+        deleted_at: NOW,
+    };
     assert_eq!(bench.head(&pay).await, Some(Head::Deleted(tombstone)));
     let of_pay = |item: &&Item| item.get("name") == Some(&AttributeValue::S("pay".to_owned()));
     let items = bench.items("broker").await;
-    assert_eq!(items.iter().filter(of_pay).count(), 1, "earlier versions were left");
-    assert!(!items.iter().filter(of_pay).any(|item| item.contains_key("sealed")));
+    assert_eq!(
+        items.iter().filter(of_pay).count(),
+        1,
+        "earlier versions were left"
+    );
+    assert!(
+        !items
+            .iter()
+            .filter(of_pay)
+            .any(|item| item.contains_key("sealed"))
+    );
     for number in 1..=3 {
-        assert!(bench.version(&other, number).await.is_some(), "another secret's version was deleted");
+        assert!(
+            bench.version(&other, number).await.is_some(),
+            "another secret's version was deleted"
+        );
     }
 }
 
@@ -90,12 +125,22 @@ async fn a_number_is_not_used_again_after_a_deletion() {
     bench.delete(&pay).await.unwrap();
     assert_eq!(bench.put(&pay, "three").await.unwrap(), version(3));
     assert_eq!(bench.put(&pay, "four").await.unwrap(), version(4));
-    assert_eq!(bench.version(&pay, 2).await, None, "a tombstone is not archived as a version");
-    assert_eq!(bench.version(&pay, 3).await, Some(stored(version(3), "three")));
+    assert_eq!(
+        bench.version(&pay, 2).await,
+        None,
+        "a tombstone is not archived as a version"
+    );
+    assert_eq!(
+        bench.version(&pay, 3).await,
+        Some(stored(version(3), "three"))
+    );
     // A put that never saw the tombstone may not begin at 1 again.
     let new = stored(version(1), "late");
     let put = bench.first_put(&pay, &new);
-    let late = bench.store.put_secret(&bench.workspace, &put, &entry(AuditKind::Put)).await;
+    let late = bench
+        .store
+        .put_secret(&bench.workspace, &put, &entry(AuditKind::Put))
+        .await;
     assert_eq!(conflict(late), Which::Head);
 }
 
@@ -107,7 +152,10 @@ async fn a_deletion_of_a_head_that_moved_conflicts() {
     let stamp = bench.head(&pay).await.unwrap().stamp();
     bench.put(&pay, "two").await.unwrap();
     let before = bench.everything().await;
-    let result = bench.store.delete_secret(&bench.workspace, &pay, &stamp, &entry(AuditKind::Delete)).await;
+    let result = bench
+        .store
+        .delete_secret(&bench.workspace, &pay, &stamp, &entry(AuditKind::Delete))
+        .await;
     assert_eq!(conflict(result), Which::Head);
     assert_eq!(bench.everything().await, before);
 }
@@ -126,7 +174,11 @@ async fn a_deletion_that_was_interrupted_is_finished_by_deleting_again() {
     bench.plant("V#pay#0000007", archived).await;
     assert_ne!(bench.everything().await, done);
     bench.delete(&pay).await.unwrap();
-    assert_eq!(bench.everything().await, done, "the rest is deleted, and no second tombstone or audit record is written");
+    assert_eq!(
+        bench.everything().await,
+        done,
+        "the rest is deleted, and no second tombstone or audit record is written"
+    );
 }
 
 #[tokio::test]
@@ -139,7 +191,16 @@ async fn finishing_a_deletion_spares_what_was_put_after_it() {
     bench.put(&pay, "two").await.unwrap();
     bench.put(&pay, "three").await.unwrap();
     let before = bench.everything().await;
-    bench.store.delete_secret(&bench.workspace, &pay, &tombstone, &entry(AuditKind::Delete)).await.unwrap();
+    bench
+        .store
+        .delete_secret(
+            &bench.workspace,
+            &pay,
+            &tombstone,
+            &entry(AuditKind::Delete),
+        )
+        .await
+        .unwrap();
     assert_eq!(bench.everything().await, before);
 }
 
@@ -156,7 +217,11 @@ async fn secrets_are_listed_by_name_in_pages_without_the_deleted_ones() {
     for limit in 1..=8 {
         let (mut names, mut after) = (Vec::new(), None);
         loop {
-            let page = bench.store.list_secrets(&bench.workspace, after.as_ref(), limit).await.unwrap();
+            let page = bench
+                .store
+                .list_secrets(&bench.workspace, after.as_ref(), limit)
+                .await
+                .unwrap();
             assert!(page.items.len() <= limit as usize);
             names.extend(page.items.iter().map(|item| item.name.to_string()));
             let Some(next) = page.next else { break };
@@ -164,7 +229,11 @@ async fn secrets_are_listed_by_name_in_pages_without_the_deleted_ones() {
         }
         assert_eq!(names, ["a", "c", "e", "f"], "limit {limit}");
     }
-    let page = bench.store.list_secrets(&bench.workspace, Some(&name("a")), 1).await.unwrap();
+    let page = bench
+        .store
+        .list_secrets(&bench.workspace, Some(&name("a")), 1)
+        .await
+        .unwrap();
     let summary = SecretSummary {
         name: name("c"),
         version: version(2),
@@ -188,7 +257,11 @@ async fn a_long_row_of_deleted_secrets_does_not_end_the_list() {
     bench.put(&name("z"), "x").await.unwrap();
     let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
-        let page = bench.store.list_secrets(&bench.workspace, after.as_ref(), 1).await.unwrap();
+        let page = bench
+            .store
+            .list_secrets(&bench.workspace, after.as_ref(), 1)
+            .await
+            .unwrap();
         found.extend(page.items);
         pages += 1;
         let Some(next) = page.next else { break };
