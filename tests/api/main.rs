@@ -1,1 +1,13 @@
-//! (to be written)
+//! The broker's API, driven through its edge over the embedded stack, a file per
+//! subject. Status, code and headers are checked, and what the customer's KMS
+//! and the upstream saw.
+
+mod world;
+
+mod cut;
+mod key;
+mod outbound;
+mod put;
+mod random;
+mod tamper;
+mod who;

@@ -1,1 +1,5 @@
-//! (to be written)
+//! The house's arrows, held by reading the manifests and the sources.
+
+mod arrows;
+mod names;
+mod tree;

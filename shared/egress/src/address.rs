@@ -64,8 +64,14 @@ impl AddressGuard {
             return Ok(Self::default());
         }
         let entries = text.split(',').enumerate().map(|(index, entry)| {
-            let wrong = |rule| AllowListError { position: index + 1, rule };
-            let net: IpNet = entry.trim().parse().map_err(|_| wrong("a CIDR such as 10.1.0.0/16"))?;
+            let wrong = |rule| AllowListError {
+                position: index + 1,
+                rule,
+            };
+            let net: IpNet = entry
+                .trim()
+                .parse()
+                .map_err(|_| wrong("a CIDR such as 10.1.0.0/16"))?;
             if net.trunc() != net {
                 return Err(wrong("no bit is set past the prefix"));
             }
@@ -74,7 +80,9 @@ impl AddressGuard {
             }
             Ok(net)
         });
-        Ok(Self { allow: entries.collect::<Result<_, _>>()? })
+        Ok(Self {
+            allow: entries.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Whether an address may be dialled with this scheme.

@@ -2,10 +2,7 @@
 
 use crate::{EgressError, headers};
 use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::CONTENT_LENGTH,
-};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -73,8 +70,17 @@ impl UpstreamAnswer {
         }
         let upstream = (!incoming.is_end_stream()).then_some((incoming, driver));
         let deadline = Box::pin(sleep_until(deadline));
-        let body = UpstreamBody { upstream, left: body_limit, deadline, outlet: Outlet };
-        Ok(Self { status: head.status, headers, body })
+        let body = UpstreamBody {
+            upstream,
+            left: body_limit,
+            deadline,
+            outlet: Outlet,
+        };
+        Ok(Self {
+            status: head.status,
+            headers,
+            body,
+        })
     }
 
     /// The status.
@@ -92,7 +98,8 @@ impl UpstreamAnswer {
         for (name, value) in &self.headers {
             let bytes = Bytes::copy_from_slice(value.as_bytes());
             let passed = self.body.outlet.pass(Piece::Header, bytes)?;
-            let value = HeaderValue::from_maybe_shared(passed).map_err(|_| EgressError::Protocol)?;
+            let value =
+                HeaderValue::from_maybe_shared(passed).map_err(|_| EgressError::Protocol)?;
             headers.append(name.clone(), value);
         }
         Ok((self.status, headers, self.body))
@@ -107,13 +114,19 @@ impl UpstreamAnswer {
         let (status, headers, mut body) = self.pass_on()?;
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let Ok(chunk) = frame?.into_data() else { continue };
+            let Ok(chunk) = frame?.into_data() else {
+                continue;
+            };
             if chunk.len() > limit - whole.len() {
                 return Err(EgressError::TooLarge);
             }
             whole.extend_from_slice(&chunk);
         }
-        Ok(CollectedAnswer { status, headers, body: whole.freeze() })
+        Ok(CollectedAnswer {
+            status,
+            headers,
+            body: whole.freeze(),
+        })
     }
 }
 
@@ -139,7 +152,9 @@ impl Body for UpstreamBody {
                 Some(Err(_)) => break Err(EgressError::Protocol),
                 Some(Ok(frame)) => frame,
             };
-            let Ok(chunk) = frame.into_data() else { continue };
+            let Ok(chunk) = frame.into_data() else {
+                continue;
+            };
             let Some(left) = this.left.checked_sub(chunk.len()) else {
                 break Err(EgressError::TooLarge);
             };

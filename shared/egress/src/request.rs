@@ -61,7 +61,10 @@ impl OutboundRequest {
         if !METHODS.contains(&method) {
             return Err(RequestError::Method);
         }
-        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let size: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
         if headers.len() > HEADERS_MAX || size > HEADERS_BYTES_MAX {
             return Err(RequestError::HeadersTooLarge);
         }
@@ -74,13 +77,20 @@ impl OutboundRequest {
             .filter(|(_, value)| headers::carries_token(value.as_bytes()))
             .map(|(name, _)| name.clone())
             .collect();
-        headers::remove_where(&mut headers, |name| !headers::may_pass(name) || with_token.contains(name));
+        headers::remove_where(&mut headers, |name| {
+            !headers::may_pass(name) || with_token.contains(name)
+        });
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         // hyper leaves an empty body's length unsaid, which some servers answer with 411.
         if body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        Ok(Self { method, url, headers, body })
+        Ok(Self {
+            method,
+            url,
+            headers,
+            body,
+        })
     }
 
     /// The method.
@@ -108,12 +118,20 @@ mod tests {
     fn reduced(pairs: &[(&str, &str)]) -> HeaderMap {
         let headers = pairs
             .iter()
-            .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap()))
+            .map(|(name, value)| {
+                (
+                    HeaderName::try_from(*name).unwrap(),
+                    HeaderValue::try_from(*value).unwrap(),
+                )
+            })
             .fold(HeaderMap::new(), |mut map, (name, value)| {
                 map.append(name, value);
                 map
             });
-        OutboundRequest::new(Method::GET, url(), headers, Bytes::new()).ok().unwrap().headers
+        OutboundRequest::new(Method::GET, url(), headers, Bytes::new())
+            .ok()
+            .unwrap()
+            .headers
     }
 
     #[test]
@@ -147,8 +165,10 @@ mod tests {
             ("X-Amz-Date", "today"),
             ("X-Template", "{secret}"),
         ]);
-        let mut left: Vec<_> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let mut left: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
         left.sort_unstable();
         assert_eq!(
             left,
@@ -164,7 +184,9 @@ mod tests {
     #[test]
     fn a_name_is_dropped_whole_when_one_of_its_values_carries_a_token() {
         let token = format!("byok_acme_{}", "a".repeat(43));
-        assert!(!reduced(&[("x-api-key", "mine"), ("x-api-key", &token)]).contains_key("x-api-key"));
+        assert!(
+            !reduced(&[("x-api-key", "mine"), ("x-api-key", &token)]).contains_key("x-api-key")
+        );
     }
 
     #[test]
@@ -185,9 +207,18 @@ mod tests {
         }
         assert_eq!(new(many, Bytes::new()), Some(RequestError::HeadersTooLarge));
         let mut large = HeaderMap::new();
-        large.insert("x-large", HeaderValue::try_from("a".repeat(HEADERS_BYTES_MAX)).unwrap());
-        assert_eq!(new(large, Bytes::new()), Some(RequestError::HeadersTooLarge));
+        large.insert(
+            "x-large",
+            HeaderValue::try_from("a".repeat(HEADERS_BYTES_MAX)).unwrap(),
+        );
+        assert_eq!(
+            new(large, Bytes::new()),
+            Some(RequestError::HeadersTooLarge)
+        );
         let body = Bytes::from(vec![0; REQUEST_BODY_MAX + 1]);
-        assert_eq!(new(HeaderMap::new(), body), Some(RequestError::BodyTooLarge));
+        assert_eq!(
+            new(HeaderMap::new(), body),
+            Some(RequestError::BodyTooLarge)
+        );
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::CertificateDer;
 use rustls::{
-    ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs, version::{TLS12, TLS13},
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    crypto::aws_lc_rs,
+    version::{TLS12, TLS13},
 };
 use std::sync::Arc;
 

@@ -101,7 +101,9 @@ impl UrlError {
             Self::Scheme => "a URL begins with https:// (http:// is for allowed networks)",
             Self::UserInfo => "a URL has no user name or password",
             Self::Fragment => "a URL has no fragment",
-            Self::Host => "a URL's host is a DNS name without a trailing dot, or a plain IP address",
+            Self::Host => {
+                "a URL's host is a DNS name without a trailing dot, or a plain IP address"
+            }
             Self::Ipv4Spelling => "an IPv4 address is written as four decimal numbers",
             Self::Port => "a URL's port is a number from 1 to 65535, without leading zeros",
             Self::Encoding => {
@@ -155,7 +157,10 @@ impl CanonicalUrl {
             return Err(UrlError::TooLong);
         }
         // The url crate drops tabs and newlines and turns backslashes silently.
-        if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+        if text
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
+        {
             return Err(UrlError::Character);
         }
         if text.contains('#') {
@@ -189,7 +194,15 @@ impl CanonicalUrl {
         if canonical.len() > URL_MAX {
             return Err(UrlError::TooLong);
         }
-        let url = Self { text: canonical, scheme, host, port, authority_at, path_at, query_at };
+        let url = Self {
+            text: canonical,
+            scheme,
+            host,
+            port,
+            authority_at,
+            path_at,
+            query_at,
+        };
         url.second_opinion()?;
         Ok(url)
     }

@@ -18,7 +18,9 @@ pub(super) fn is_special(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => SPECIAL_V4.iter().any(|net| net.contains(&ip)),
         // What IANA has not opened for global unicast is nobody's API.
-        IpAddr::V6(ip) => !GLOBAL_UNICAST.contains(&ip) || SPECIAL_V6.iter().any(|net| net.contains(&ip)),
+        IpAddr::V6(ip) => {
+            !GLOBAL_UNICAST.contains(&ip) || SPECIAL_V6.iter().any(|net| net.contains(&ip))
+        }
     }
 }
 
@@ -27,7 +29,10 @@ const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
 }
 
 const fn v6(s: [u16; 8], prefix: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]), prefix)
+    Ipv6Net::new_assert(
+        Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]),
+        prefix,
+    )
 }
 
 const NEVER: &[IpNet] = &[

@@ -113,7 +113,11 @@ fn an_allowed_range_lets_its_own_addresses_pass_and_no_others() {
         assert_eq!(guard.judge(ip(text), Scheme::Http), Ok(()), "{text}");
     }
     for text in ["10.2.0.1", "::ffff:127.0.0.1", "::7f00:1", "192.168.0.1"] {
-        assert_eq!(guard.judge(ip(text), Scheme::Https), Err(NotPublic), "{text}");
+        assert_eq!(
+            guard.judge(ip(text), Scheme::Https),
+            Err(NotPublic),
+            "{text}"
+        );
     }
 }
 
@@ -121,9 +125,15 @@ fn an_allowed_range_lets_its_own_addresses_pass_and_no_others() {
 fn plain_http_stays_inside_the_allowed_ranges() {
     let guard = AddressGuard::parse_list("8.8.0.0/16").unwrap();
     assert_eq!(guard.judge(ip("8.8.8.8"), Scheme::Http), Ok(()));
-    assert_eq!(guard.judge(ip("1.1.1.1"), Scheme::Http), Err(AddressDenied::PlainHttp));
+    assert_eq!(
+        guard.judge(ip("1.1.1.1"), Scheme::Http),
+        Err(AddressDenied::PlainHttp)
+    );
     assert_eq!(guard.judge(ip("1.1.1.1"), Scheme::Https), Ok(()));
-    assert_eq!(AddressGuard::default().judge(ip("8.8.8.8"), Scheme::Http), Err(AddressDenied::PlainHttp));
+    assert_eq!(
+        AddressGuard::default().judge(ip("8.8.8.8"), Scheme::Http),
+        Err(AddressDenied::PlainHttp)
+    );
 }
 
 #[test]
@@ -131,7 +141,11 @@ fn nothing_allows_a_metadata_service() {
     let guard = AddressGuard::parse_list("0.0.0.0/1,128.0.0.0/1,::/1,8000::/1").unwrap();
     for (text, expected) in TABLE {
         let verdict = guard.judge(ip(text), Scheme::Http);
-        let expected = if *expected == Err(Never) { Err(Never) } else { Ok(()) };
+        let expected = if *expected == Err(Never) {
+            Err(Never)
+        } else {
+            Ok(())
+        };
         assert_eq!(verdict, expected, "{text}");
     }
 }
@@ -140,8 +154,14 @@ fn nothing_allows_a_metadata_service() {
 fn an_allowed_wrapper_still_has_its_content_judged() {
     let guard = AddressGuard::parse_list("64:ff9b::/96,2002::/16").unwrap();
     assert_eq!(guard.judge(ip("64:ff9b::8.8.8.8"), Scheme::Https), Ok(()));
-    assert_eq!(guard.judge(ip("64:ff9b::10.0.0.1"), Scheme::Https), Err(NotPublic));
-    assert_eq!(guard.judge(ip("2002:7f00:1::1"), Scheme::Https), Err(NotPublic));
+    assert_eq!(
+        guard.judge(ip("64:ff9b::10.0.0.1"), Scheme::Https),
+        Err(NotPublic)
+    );
+    assert_eq!(
+        guard.judge(ip("2002:7f00:1::1"), Scheme::Https),
+        Err(NotPublic)
+    );
 }
 
 #[test]
@@ -159,7 +179,11 @@ fn a_list_that_is_not_of_cidrs_is_refused_by_place() {
         ("10.0.0.0/8;::1/128", 1),
         ("localhost/8", 1),
     ] {
-        assert_eq!(AddressGuard::parse_list(text).unwrap_err().position, position, "{text}");
+        assert_eq!(
+            AddressGuard::parse_list(text).unwrap_err().position,
+            position,
+            "{text}"
+        );
     }
 }
 

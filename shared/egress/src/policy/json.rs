@@ -8,8 +8,15 @@ use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// The methods that a policy can allow, in the order of its canonical form.
 /// CONNECT and TRACE are not among them: a tunnel sees everything, an echo tells.
-pub(crate) const METHODS: [Method; 7] =
-    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+pub(crate) const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
 
 /// The mark in a header's format that the secret replaces.
 pub(crate) const SECRET_MARK: &str = "{secret}";
@@ -20,10 +27,15 @@ const URL_MAX: usize = 2 * 1024;
 const TEXT_MAX: usize = 256;
 const CANONICAL_MAX: usize = 16 * 1024;
 
-pub(super) fn parse(value: &Value, expires_at: Option<OffsetDateTime>) -> Result<Policy, PolicyError> {
+pub(super) fn parse(
+    value: &Value,
+    expires_at: Option<OffsetDateTime>,
+) -> Result<Policy, PolicyError> {
     let fields = object(value, "policy", &["destinations", "inject", "reveal"])?;
     let policy = Policy {
-        destinations: fields.get("destinations").map_or(Ok(Vec::new()), parse_destinations)?,
+        destinations: fields
+            .get("destinations")
+            .map_or(Ok(Vec::new()), parse_destinations)?,
         inject: fields.get("inject").map_or(Ok(bearer()), parse_injection)?,
         reveal: match fields.get("reveal") {
             None => false,
@@ -52,16 +64,18 @@ pub(super) fn write(policy: &Policy) -> String {
         Injection::Basic { username } => json!({"basic": {"username": username}}),
         Injection::Query { parameter } => json!({"query": parameter}),
     };
-    let expires_at = policy
-        .expires_at
-        .map(|at| at.format(&Rfc3339).expect("in_utc admits years that RFC 3339 can write, in UTC"));
+    let expires_at = policy.expires_at.map(|at| {
+        at.format(&Rfc3339)
+            .expect("in_utc admits years that RFC 3339 can write, in UTC")
+    });
     let value = json!({
         "destinations": destinations,
         "inject": inject,
         "reveal": policy.reveal,
         "expires_at": expires_at,
     });
-    serde_json_canonicalizer::to_string(&value).expect("strings, booleans and null have a canonical form")
+    serde_json_canonicalizer::to_string(&value)
+        .expect("strings, booleans and null have a canonical form")
 }
 
 pub(super) fn read(text: &str) -> Result<Policy, PolicyError> {
@@ -71,13 +85,22 @@ pub(super) fn read(text: &str) -> Result<Policy, PolicyError> {
         return Err(stored());
     }
     let mut value: Value = serde_json::from_str(text).map_err(|_| stored())?;
-    let expires_at = match value.as_object_mut().and_then(|fields| fields.remove("expires_at")) {
+    let expires_at = match value
+        .as_object_mut()
+        .and_then(|fields| fields.remove("expires_at"))
+    {
         Some(Value::Null) => None,
-        Some(Value::String(at)) => Some(OffsetDateTime::parse(&at, &Rfc3339).map_err(|_| stored())?),
+        Some(Value::String(at)) => {
+            Some(OffsetDateTime::parse(&at, &Rfc3339).map_err(|_| stored())?)
+        }
         _ => return Err(stored()),
     };
     let policy = parse(&value, expires_at)?;
-    if write(&policy) == text { Ok(policy) } else { Err(stored()) }
+    if write(&policy) == text {
+        Ok(policy)
+    } else {
+        Err(stored())
+    }
 }
 
 fn parse_destinations(value: &Value) -> Result<Vec<Destination>, PolicyError> {
@@ -88,7 +111,11 @@ fn parse_destinations(value: &Value) -> Result<Vec<Destination>, PolicyError> {
     if items.len() > DESTINATIONS_MAX {
         return Err(wrong(FIELD, "at most 16 destinations"));
     }
-    items.iter().enumerate().map(|(i, item)| parse_destination(item, &format!("{FIELD}[{i}]"))).collect()
+    items
+        .iter()
+        .enumerate()
+        .map(|(i, item)| parse_destination(item, &format!("{FIELD}[{i}]")))
+        .collect()
 }
 
 fn parse_destination(value: &Value, field: &str) -> Result<Destination, PolicyError> {
@@ -119,28 +146,49 @@ fn parse_methods(value: &Value, field: &str) -> Result<Vec<Method>, PolicyError>
         return Err(wrong(field, "1 to 16 methods, or left out for all"));
     }
     for (i, item) in items.iter().enumerate() {
-        if !METHODS.iter().any(|method| item.as_str() == Some(method.as_str())) {
-            return Err(wrong(&format!("{field}[{i}]"), "GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"));
+        if !METHODS
+            .iter()
+            .any(|method| item.as_str() == Some(method.as_str()))
+        {
+            return Err(wrong(
+                &format!("{field}[{i}]"),
+                "GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
+            ));
         }
     }
-    let named = |method: &Method| items.iter().any(|item| item.as_str() == Some(method.as_str()));
+    let named = |method: &Method| {
+        items
+            .iter()
+            .any(|item| item.as_str() == Some(method.as_str()))
+    };
     Ok(METHODS.into_iter().filter(named).collect())
 }
 
 /// The slot when a policy names none.
 fn bearer() -> Injection {
-    Injection::Header { name: AUTHORIZATION, format: format!("Bearer {SECRET_MARK}") }
+    Injection::Header {
+        name: AUTHORIZATION,
+        format: format!("Bearer {SECRET_MARK}"),
+    }
 }
 
 /// One key names the kind of slot, so that a later kind is a further key.
 fn parse_injection(value: &Value) -> Result<Injection, PolicyError> {
     const FIELD: &str = "policy.inject";
     let fields = object(value, FIELD, &["header", "format", "basic", "query"])?;
-    match (fields.get("header"), fields.get("format"), fields.get("basic"), fields.get("query")) {
+    match (
+        fields.get("header"),
+        fields.get("format"),
+        fields.get("basic"),
+        fields.get("query"),
+    ) {
         (Some(name), format, None, None) => parse_header(name, format),
         (None, None, Some(basic), None) => parse_basic(basic),
         (None, None, None, Some(parameter)) => parse_query(parameter),
-        _ => Err(wrong(FIELD, "exactly one of header (with a format, perhaps), basic and query")),
+        _ => Err(wrong(
+            FIELD,
+            "exactly one of header (with a format, perhaps), basic and query",
+        )),
     }
 }
 
@@ -152,7 +200,10 @@ fn parse_header(name: &Value, format: Option<&Value>) -> Result<Injection, Polic
         .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .ok_or_else(|| wrong(NAME, "the name of a header"))?;
     if !headers::may_pass(&name) {
-        return Err(wrong(NAME, "a header that is neither the connection's nor the broker's own"));
+        return Err(wrong(
+            NAME,
+            "a header that is neither the connection's nor the broker's own",
+        ));
     }
     const FORMAT: &str = "policy.inject.format";
     let format = match format {
@@ -161,22 +212,32 @@ fn parse_header(name: &Value, format: Option<&Value>) -> Result<Injection, Polic
         Some(_) => return Err(wrong(FORMAT, "a text with {secret} in it")),
     };
     if format.len() > TEXT_MAX || !is_printable(format) || format.trim() != format {
-        return Err(wrong(FORMAT, "at most 256 characters of ASCII, without blanks at its ends"));
+        return Err(wrong(
+            FORMAT,
+            "at most 256 characters of ASCII, without blanks at its ends",
+        ));
     }
     // Other braces are kept free for marks to come.
     let around: Vec<&str> = format.split(SECRET_MARK).collect();
     if around.len() != 2 || around.iter().any(|text| text.contains(['{', '}'])) {
         return Err(wrong(FORMAT, "{secret} exactly once, and no other braces"));
     }
-    Ok(Injection::Header { name, format: format.to_owned() })
+    Ok(Injection::Header {
+        name,
+        format: format.to_owned(),
+    })
 }
 
 fn parse_basic(value: &Value) -> Result<Injection, PolicyError> {
     const FIELD: &str = "policy.inject.basic";
     let fields = object(value, FIELD, &["username"])?;
     match fields.get("username") {
-        Some(Value::String(name)) if name.len() <= TEXT_MAX && is_printable(name) && !name.contains(':') => {
-            Ok(Injection::Basic { username: name.clone() })
+        Some(Value::String(name))
+            if name.len() <= TEXT_MAX && is_printable(name) && !name.contains(':') =>
+        {
+            Ok(Injection::Basic {
+                username: name.clone(),
+            })
         }
         _ => Err(wrong(
             &format!("{FIELD}.username"),
@@ -188,10 +249,17 @@ fn parse_basic(value: &Value) -> Result<Injection, PolicyError> {
 fn parse_query(value: &Value) -> Result<Injection, PolicyError> {
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
     match value {
-        Value::String(name) if (1..=TEXT_MAX).contains(&name.len()) && name.bytes().all(unreserved) => {
-            Ok(Injection::Query { parameter: name.clone() })
+        Value::String(name)
+            if (1..=TEXT_MAX).contains(&name.len()) && name.bytes().all(unreserved) =>
+        {
+            Ok(Injection::Query {
+                parameter: name.clone(),
+            })
         }
-        _ => Err(wrong("policy.inject.query", "1 to 256 letters, digits, hyphens, dots, underscores or tildes")),
+        _ => Err(wrong(
+            "policy.inject.query",
+            "1 to 256 letters, digits, hyphens, dots, underscores or tildes",
+        )),
     }
 }
 
@@ -207,22 +275,36 @@ fn in_utc(at: OffsetDateTime) -> Result<OffsetDateTime, PolicyError> {
 }
 
 /// The fields of an object, all of them known.
-fn object<'a>(value: &'a Value, field: &str, known: &[&str]) -> Result<&'a Map<String, Value>, PolicyError> {
+fn object<'a>(
+    value: &'a Value,
+    field: &str,
+    known: &[&str],
+) -> Result<&'a Map<String, Value>, PolicyError> {
     let Value::Object(fields) = value else {
         return Err(wrong(field, "an object"));
     };
     match fields.keys().find(|name| !known.contains(&name.as_str())) {
         None => Ok(fields),
-        Some(name) => Err(wrong(&format!("{field}.{}", shown(name)), "this field is unknown")),
+        Some(name) => Err(wrong(
+            &format!("{field}.{}", shown(name)),
+            "this field is unknown",
+        )),
     }
 }
 
 /// A caller's own field name, as far as it may appear in an answer.
 fn shown(name: &str) -> &str {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-    if (1..=64).contains(&name.len()) && name.bytes().all(plain) { name } else { "?" }
+    if (1..=64).contains(&name.len()) && name.bytes().all(plain) {
+        name
+    } else {
+        "?"
+    }
 }
 
 fn wrong(field: &str, rule: &'static str) -> PolicyError {
-    PolicyError { field: field.to_owned(), rule }
+    PolicyError {
+        field: field.to_owned(),
+        rule,
+    }
 }

@@ -22,7 +22,10 @@ fn an_empty_policy_goes_nowhere_and_reveals_nothing() {
         policy.canonical().as_str(),
         r#"{"destinations":[],"expires_at":null,"inject":{"format":"Bearer {secret}","header":"authorization"},"reveal":false}"#
     );
-    assert_eq!(policy.judge(&Method::GET, &url("https://api.example.com/")), Err(Denied::Url));
+    assert_eq!(
+        policy.judge(&Method::GET, &url("https://api.example.com/")),
+        Err(Denied::Url)
+    );
     assert_eq!(policy.via("x"), Err(UrlError::NoDestination));
 }
 
@@ -49,7 +52,10 @@ fn the_canonical_form_writes_everything_out() {
         )
     );
     assert_eq!(policy.expires_at(), Some(datetime!(2030-01-01 00:00 UTC)));
-    assert_eq!(policy.canonical().digest(), PolicyDigest::of(policy.canonical().as_str().as_bytes()));
+    assert_eq!(
+        policy.canonical().digest(),
+        PolicyDigest::of(policy.canonical().as_str().as_bytes())
+    );
 }
 
 #[test]
@@ -61,13 +67,17 @@ fn every_kind_of_slot_comes_back_from_its_canonical_form() {
         json!({"query": "api_key"}),
     ] {
         let policy = parse(&json!({"inject": inject}));
-        assert_eq!(Policy::from_canonical(policy.canonical().as_str()), Ok(policy));
+        assert_eq!(
+            Policy::from_canonical(policy.canonical().as_str()),
+            Ok(policy)
+        );
     }
 }
 
 #[test]
 fn what_breaks_a_rule_is_refused_by_field() {
-    let destination = |value: Value| json!({"destinations": [{"url": "https://a.example/"}, value]});
+    let destination =
+        |value: Value| json!({"destinations": [{"url": "https://a.example/"}, value]});
     let inject = |value: Value| json!({"inject": value});
     let long = "a".repeat(257);
     let cases = [
@@ -78,30 +88,81 @@ fn what_breaks_a_rule_is_refused_by_field() {
         (json!({"evil\n<name>": 1}), "policy.?"),
         (json!({"destinations": {}}), "policy.destinations"),
         (json!({"destinations": null}), "policy.destinations"),
-        (json!({"destinations": vec![json!({"url": "https://a.example/"}); 17]}), "policy.destinations"),
+        (
+            json!({"destinations": vec![json!({"url": "https://a.example/"}); 17]}),
+            "policy.destinations",
+        ),
         (json!({"reveal": "false"}), "policy.reveal"),
         (json!({"reveal": null}), "policy.reveal"),
-        (destination(json!("https://a.example/")), "policy.destinations[1]"),
+        (
+            destination(json!("https://a.example/")),
+            "policy.destinations[1]",
+        ),
         (destination(json!({})), "policy.destinations[1].url"),
         (destination(json!({"url": 1})), "policy.destinations[1].url"),
-        (destination(json!({"url": "https://a.example/?a=1"})), "policy.destinations[1].url"),
-        (destination(json!({"url": "https://a.example/?"})), "policy.destinations[1].url"),
-        (destination(json!({"url": "https://a.example/#f"})), "policy.destinations[1].url"),
-        (destination(json!({"url": "https://u@a.example/"})), "policy.destinations[1].url"),
-        (destination(json!({"url": format!("https://a.example/{}", "a".repeat(2048))})), "policy.destinations[1].url"),
-        (destination(json!({"url": "https://a.example/", "method": []})), "policy.destinations[1].method"),
-        (destination(json!({"url": "https://a.example/", "methods": []})), "policy.destinations[1].methods"),
-        (destination(json!({"url": "https://a.example/", "methods": "GET"})), "policy.destinations[1].methods"),
-        (destination(json!({"url": "https://a.example/", "methods": vec!["GET"; 17]})), "policy.destinations[1].methods"),
-        (destination(json!({"url": "https://a.example/", "methods": ["GET", "get"]})), "policy.destinations[1].methods[1]"),
-        (destination(json!({"url": "https://a.example/", "methods": ["TRACE"]})), "policy.destinations[1].methods[0]"),
-        (destination(json!({"url": "https://a.example/", "methods": ["CONNECT"]})), "policy.destinations[1].methods[0]"),
-        (destination(json!({"url": "https://a.example/", "methods": [1]})), "policy.destinations[1].methods[0]"),
+        (
+            destination(json!({"url": "https://a.example/?a=1"})),
+            "policy.destinations[1].url",
+        ),
+        (
+            destination(json!({"url": "https://a.example/?"})),
+            "policy.destinations[1].url",
+        ),
+        (
+            destination(json!({"url": "https://a.example/#f"})),
+            "policy.destinations[1].url",
+        ),
+        (
+            destination(json!({"url": "https://u@a.example/"})),
+            "policy.destinations[1].url",
+        ),
+        (
+            destination(json!({"url": format!("https://a.example/{}", "a".repeat(2048))})),
+            "policy.destinations[1].url",
+        ),
+        (
+            destination(json!({"url": "https://a.example/", "method": []})),
+            "policy.destinations[1].method",
+        ),
+        (
+            destination(json!({"url": "https://a.example/", "methods": []})),
+            "policy.destinations[1].methods",
+        ),
+        (
+            destination(json!({"url": "https://a.example/", "methods": "GET"})),
+            "policy.destinations[1].methods",
+        ),
+        (
+            destination(json!({"url": "https://a.example/", "methods": vec!["GET"; 17]})),
+            "policy.destinations[1].methods",
+        ),
+        (
+            destination(json!({"url": "https://a.example/", "methods": ["GET", "get"]})),
+            "policy.destinations[1].methods[1]",
+        ),
+        (
+            destination(json!({"url": "https://a.example/", "methods": ["TRACE"]})),
+            "policy.destinations[1].methods[0]",
+        ),
+        (
+            destination(json!({"url": "https://a.example/", "methods": ["CONNECT"]})),
+            "policy.destinations[1].methods[0]",
+        ),
+        (
+            destination(json!({"url": "https://a.example/", "methods": [1]})),
+            "policy.destinations[1].methods[0]",
+        ),
         (inject(json!("authorization")), "policy.inject"),
         (inject(json!({})), "policy.inject"),
         (inject(json!({"format": "{secret}"})), "policy.inject"),
-        (inject(json!({"header": "a", "query": "b"})), "policy.inject"),
-        (inject(json!({"query": "b", "format": "{secret}"})), "policy.inject"),
+        (
+            inject(json!({"header": "a", "query": "b"})),
+            "policy.inject",
+        ),
+        (
+            inject(json!({"query": "b", "format": "{secret}"})),
+            "policy.inject",
+        ),
         (inject(json!({"cookie": "a"})), "policy.inject.cookie"),
         (inject(json!({"header": 1})), "policy.inject.header"),
         (inject(json!({"header": ""})), "policy.inject.header"),
@@ -109,21 +170,60 @@ fn what_breaks_a_rule_is_refused_by_field() {
         (inject(json!({"header": "a:b"})), "policy.inject.header"),
         (inject(json!({"header": "a\r\nb"})), "policy.inject.header"),
         (inject(json!({"header": long})), "policy.inject.header"),
-        (inject(json!({"header": "a", "format": 1})), "policy.inject.format"),
-        (inject(json!({"header": "a", "format": ""})), "policy.inject.format"),
-        (inject(json!({"header": "a", "format": "Bearer"})), "policy.inject.format"),
-        (inject(json!({"header": "a", "format": "{secret}{secret}"})), "policy.inject.format"),
-        (inject(json!({"header": "a", "format": "{secret} {user}"})), "policy.inject.format"),
-        (inject(json!({"header": "a", "format": "{{secret}}"})), "policy.inject.format"),
-        (inject(json!({"header": "a", "format": "x\r\ny: {secret}"})), "policy.inject.format"),
-        (inject(json!({"header": "a", "format": "ä{secret}"})), "policy.inject.format"),
-        (inject(json!({"header": "a", "format": " {secret}"})), "policy.inject.format"),
-        (inject(json!({"header": "a", "format": format!("{long}{{secret}}")})), "policy.inject.format"),
+        (
+            inject(json!({"header": "a", "format": 1})),
+            "policy.inject.format",
+        ),
+        (
+            inject(json!({"header": "a", "format": ""})),
+            "policy.inject.format",
+        ),
+        (
+            inject(json!({"header": "a", "format": "Bearer"})),
+            "policy.inject.format",
+        ),
+        (
+            inject(json!({"header": "a", "format": "{secret}{secret}"})),
+            "policy.inject.format",
+        ),
+        (
+            inject(json!({"header": "a", "format": "{secret} {user}"})),
+            "policy.inject.format",
+        ),
+        (
+            inject(json!({"header": "a", "format": "{{secret}}"})),
+            "policy.inject.format",
+        ),
+        (
+            inject(json!({"header": "a", "format": "x\r\ny: {secret}"})),
+            "policy.inject.format",
+        ),
+        (
+            inject(json!({"header": "a", "format": "ä{secret}"})),
+            "policy.inject.format",
+        ),
+        (
+            inject(json!({"header": "a", "format": " {secret}"})),
+            "policy.inject.format",
+        ),
+        (
+            inject(json!({"header": "a", "format": format!("{long}{{secret}}")})),
+            "policy.inject.format",
+        ),
         (inject(json!({"basic": "user"})), "policy.inject.basic"),
         (inject(json!({"basic": {}})), "policy.inject.basic.username"),
-        (inject(json!({"basic": {"username": "a:b"}})), "policy.inject.basic.username"),
-        (inject(json!({"basic": {"username": "a\n"}})), "policy.inject.basic.username"),
-        (inject(json!({"basic": {"username": "a", "password": "b"}})), "policy.inject.basic.password"),
+        (
+            inject(json!({"basic": {"username": "a:b"}})),
+            "policy.inject.basic.username",
+        ),
+        (
+            inject(json!({"basic": {"username": "a\n"}})),
+            "policy.inject.basic.username",
+        ),
+        (
+            inject(json!({"basic": {"username": "a", "password": "b"}})),
+            "policy.inject.basic.password",
+        ),
         (inject(json!({"query": ""})), "policy.inject.query"),
         (inject(json!({"query": "a&b"})), "policy.inject.query"),
         (inject(json!({"query": "a=b"})), "policy.inject.query"),
@@ -131,16 +231,36 @@ fn what_breaks_a_rule_is_refused_by_field() {
     ];
     for (value, field) in cases {
         let refused = Policy::parse(&value, None).map_err(|error| error.field);
-        assert_eq!(refused.as_ref().map(|_| ()), Err(&field.to_owned()), "{value}");
+        assert_eq!(
+            refused.as_ref().map(|_| ()),
+            Err(&field.to_owned()),
+            "{value}"
+        );
     }
 }
 
 #[test]
 fn the_connections_and_the_brokers_headers_are_no_slots() {
     for name in [
-        "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "transfer_encoding", "Upgrade", "Host",
-        "Content-Length", "Expect", "Proxy-Authorization", "Proxy-Connection", "Byok-Receipt", "byok_error", "Via",
-        "Forwarded", "X-Forwarded-For", "X-Amzn-Trace-Id", "Accept-Encoding",
+        "Connection",
+        "Keep-Alive",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "transfer_encoding",
+        "Upgrade",
+        "Host",
+        "Content-Length",
+        "Expect",
+        "Proxy-Authorization",
+        "Proxy-Connection",
+        "Byok-Receipt",
+        "byok_error",
+        "Via",
+        "Forwarded",
+        "X-Forwarded-For",
+        "X-Amzn-Trace-Id",
+        "Accept-Encoding",
     ] {
         let error = Policy::parse(&json!({"inject": {"header": name}}), None).unwrap_err();
         assert_eq!(error.field, "policy.inject.header", "{name}");
@@ -150,13 +270,18 @@ fn the_connections_and_the_brokers_headers_are_no_slots() {
 #[test]
 fn a_policy_over_16_kib_is_refused() {
     let url = format!("https://a.example/{}", "a".repeat(2000));
-    let error = Policy::parse(&json!({"destinations": vec![json!({"url": url}); 9]}), None).unwrap_err();
+    let error =
+        Policy::parse(&json!({"destinations": vec![json!({"url": url}); 9]}), None).unwrap_err();
     assert_eq!(error.field, "policy");
 }
 
 #[test]
 fn a_refusal_never_holds_the_value() {
-    let error = Policy::parse(&json!({"destinations": [{"url": "https://sk_live_1234@h/"}]}), None).unwrap_err();
+    let error = Policy::parse(
+        &json!({"destinations": [{"url": "https://sk_live_1234@h/"}]}),
+        None,
+    )
+    .unwrap_err();
     assert!(!format!("{error:?} {error}").contains("sk_live"));
 }
 
@@ -167,15 +292,27 @@ fn stored_bytes_are_read_only_in_their_one_spelling() {
     for other in [
         stored.as_str().replace(',', ", "),
         format!("{}\n", stored.as_str()),
-        stored.as_str().replace("https://a.example/", "https://A.example/"),
-        stored.as_str().replace("https://a.example/", "https://a.example:443/"),
-        stored.as_str().replace(r#""reveal":false"#, r#""reveal":true,"reveal":false"#),
+        stored
+            .as_str()
+            .replace("https://a.example/", "https://A.example/"),
+        stored
+            .as_str()
+            .replace("https://a.example/", "https://a.example:443/"),
+        stored
+            .as_str()
+            .replace(r#""reveal":false"#, r#""reveal":true,"reveal":false"#),
         stored.as_str().replace(r#","reveal":false"#, ""),
         stored.as_str().replace(r#""expires_at":null,"#, ""),
-        stored.as_str().replace("null", r#""2030-01-01T01:00:00+01:00""#),
-        stored.as_str().replace("null", r#""2030-01-01T00:00:00.000Z""#),
+        stored
+            .as_str()
+            .replace("null", r#""2030-01-01T01:00:00+01:00""#),
+        stored
+            .as_str()
+            .replace("null", r#""2030-01-01T00:00:00.000Z""#),
         stored.as_str().replace("null", "0"),
-        stored.as_str().replace(r#""GET","HEAD""#, r#""HEAD","GET""#),
+        stored
+            .as_str()
+            .replace(r#""GET","HEAD""#, r#""HEAD","GET""#),
         String::new(),
         "null".to_owned(),
         "{}".to_owned(),
@@ -188,7 +325,11 @@ fn stored_bytes_are_read_only_in_their_one_spelling() {
 fn a_destination_covers_whole_segments_only() {
     for (destination, request, covered) in [
         ("https://a.example/v1", "https://a.example/v1", true),
-        ("https://a.example/v1", "https://a.example/v1?x=/../..", true),
+        (
+            "https://a.example/v1",
+            "https://a.example/v1?x=/../..",
+            true,
+        ),
         ("https://a.example/v1", "https://a.example/v1/", true),
         ("https://a.example/v1", "https://a.example/v1/x", true),
         ("https://a.example/v1", "https://a.example/v1evil", false),
@@ -200,7 +341,11 @@ fn a_destination_covers_whole_segments_only() {
         ("https://a.example/v1/", "https://a.example/v1/x", true),
         ("https://a.example/v1/", "https://a.example/v1", false),
         ("https://a.example/v1/", "https://a.example/v1evil/", false),
-        ("https://a.example/v1/", "https://a.example/v1/../admin", false),
+        (
+            "https://a.example/v1/",
+            "https://a.example/v1/../admin",
+            false,
+        ),
         ("https://a.example/v1/", "https://a.example/x/../v1/y", true),
         ("https://a.example", "https://a.example/anything", true),
         ("https://a.example", "https://a.example:443/", true),
@@ -224,7 +369,9 @@ fn a_method_counts_at_the_destination_that_names_it() {
         {"url": "https://a.example/", "methods": ["DELETE"]},
     ]}));
     let judge = |method: Method, path: &str| {
-        policy.judge(&method, &url(&format!("https://a.example{path}"))).map(|it| it.url().path())
+        policy
+            .judge(&method, &url(&format!("https://a.example{path}")))
+            .map(|it| it.url().path())
     };
     assert_eq!(judge(Method::GET, "/read"), Ok("/read"));
     assert_eq!(judge(Method::DELETE, "/read"), Ok("/"));
@@ -236,29 +383,79 @@ fn a_method_counts_at_the_destination_that_names_it() {
 #[test]
 fn a_pass_through_goes_to_the_first_destination() {
     for (base, rest, whole) in [
-        ("https://a.example/v1/", "x?y=%2f", Ok("https://a.example/v1/x?y=%2F")),
+        (
+            "https://a.example/v1/",
+            "x?y=%2f",
+            Ok("https://a.example/v1/x?y=%2F"),
+        ),
         ("https://a.example/v1", "x", Ok("https://a.example/v1/x")),
         ("https://a.example/v1", "", Ok("https://a.example/v1")),
         ("https://a.example/v1/", "", Ok("https://a.example/v1/")),
         ("https://a.example/v1", "?a", Ok("https://a.example/v1?a")),
-        ("https://a.example", "https://evil.example/", Ok("https://a.example/https://evil.example/")),
-        ("https://a.example/v1", "x/../y", Ok("https://a.example/v1/y")),
-        ("https://a.example/v1", "../v1/y", Ok("https://a.example/v1/y")),
+        (
+            "https://a.example",
+            "https://evil.example/",
+            Ok("https://a.example/https://evil.example/"),
+        ),
+        (
+            "https://a.example/v1",
+            "x/../y",
+            Ok("https://a.example/v1/y"),
+        ),
+        (
+            "https://a.example/v1",
+            "../v1/y",
+            Ok("https://a.example/v1/y"),
+        ),
         ("https://a.example/v1", "../admin", Err(UrlError::Outside)),
         ("https://a.example/v1/", "..", Err(UrlError::Outside)),
         ("https://a.example/v1", "../v1evil", Err(UrlError::Outside)),
-        ("https://a.example/v1/", "%2e%2e/admin", Err(UrlError::Encoding)),
-        ("https://a.example/v1/", "..%2fadmin", Err(UrlError::Encoding)),
+        (
+            "https://a.example/v1/",
+            "%2e%2e/admin",
+            Err(UrlError::Encoding),
+        ),
+        (
+            "https://a.example/v1/",
+            "..%2fadmin",
+            Err(UrlError::Encoding),
+        ),
         ("https://a.example/v1/", "..;/admin", Err(UrlError::Segment)),
-        ("https://a.example", "/evil.example/", Err(UrlError::Segment)),
+        (
+            "https://a.example",
+            "/evil.example/",
+            Err(UrlError::Segment),
+        ),
         ("https://a.example/v1", "x#y", Err(UrlError::Fragment)),
-        ("https://a.example/v1", "\\..\\admin", Err(UrlError::Character)),
-        ("https://a.example", "@evil.example/", Ok("https://a.example/@evil.example/")),
-        ("https://a.example", ".evil.example/", Ok("https://a.example/.evil.example/")),
-        ("https://a.example", ":8443/", Ok("https://a.example/:8443/")),
+        (
+            "https://a.example/v1",
+            "\\..\\admin",
+            Err(UrlError::Character),
+        ),
+        (
+            "https://a.example",
+            "@evil.example/",
+            Ok("https://a.example/@evil.example/"),
+        ),
+        (
+            "https://a.example",
+            ".evil.example/",
+            Ok("https://a.example/.evil.example/"),
+        ),
+        (
+            "https://a.example",
+            ":8443/",
+            Ok("https://a.example/:8443/"),
+        ),
     ] {
         let via = to(base).via(rest);
-        assert_eq!(via.as_ref().map(CanonicalUrl::as_str).map_err(|error| *error), whole, "{base} {rest}");
+        assert_eq!(
+            via.as_ref()
+                .map(CanonicalUrl::as_str)
+                .map_err(|error| *error),
+            whole,
+            "{base} {rest}"
+        );
     }
 }
 
@@ -271,16 +468,35 @@ struct Parts {
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
-    let methods = prop::sample::subsequence(vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], 1..=7);
-    let urls = prop::collection::vec(("https?://[a-z]{1,8}\\.example(:[1-9][0-9]{0,3})?(/[a-z0-9~]{1,6}){0,3}/?", methods), 0..4);
+    let methods = prop::sample::subsequence(
+        vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        1..=7,
+    );
+    let urls = prop::collection::vec(
+        (
+            "https?://[a-z]{1,8}\\.example(:[1-9][0-9]{0,3})?(/[a-z0-9~]{1,6}){0,3}/?",
+            methods,
+        ),
+        0..4,
+    );
     let inject = prop_oneof![
         Just(json!({"header": "authorization", "format": "Bearer {secret}"})),
         "[a-z]{1,9}".prop_map(|name| json!({"header": format!("x-{name}")})),
         "[ -9;-~]{0,9}".prop_map(|username| json!({"basic": {"username": username}})),
         "[A-Za-z0-9._~-]{1,9}".prop_map(|name| json!({"query": name})),
     ];
-    (urls, inject, any::<bool>(), prop::option::of(0_i64..253_402_300_800))
-        .prop_map(|(urls, inject, reveal, seconds)| Parts { urls, inject, reveal, seconds })
+    (
+        urls,
+        inject,
+        any::<bool>(),
+        prop::option::of(0_i64..253_402_300_800),
+    )
+        .prop_map(|(urls, inject, reveal, seconds)| Parts {
+            urls,
+            inject,
+            reveal,
+            seconds,
+        })
 }
 
 /// The same policy in another spelling: hosts in capitals, paths encoded, methods
@@ -293,18 +509,41 @@ fn spelled(parts: &Parts, odd: bool) -> Policy {
             if !odd {
                 return json!({"url": url, "methods": methods});
             }
-            let (origin, path) = url.split_at(url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at));
-            let path: String = path.chars().map(|c| if c == 'a' { "%61".into() } else { c.to_string() }).collect();
+            let (origin, path) = url.split_at(
+                url.match_indices('/')
+                    .nth(2)
+                    .map_or(url.len(), |(at, _)| at),
+            );
+            let path: String = path
+                .chars()
+                .map(|c| {
+                    if c == 'a' {
+                        "%61".into()
+                    } else {
+                        c.to_string()
+                    }
+                })
+                .collect();
             let methods: Vec<_> = methods.iter().rev().chain(methods.iter().take(1)).collect();
             json!({"methods": methods, "url": format!("{}/./x/..{path}", origin.to_uppercase())})
         })
         .collect();
-    let mut value = json!({"reveal": parts.reveal, "inject": parts.inject, "destinations": destinations});
+    let mut value =
+        json!({"reveal": parts.reveal, "inject": parts.inject, "destinations": destinations});
     if odd && !parts.reveal {
         value.as_object_mut().unwrap().remove("reveal");
     }
-    let at = parts.seconds.map(|seconds| OffsetDateTime::from_unix_timestamp(seconds).unwrap());
-    let at = if odd { at.and_then(|at| at.checked_to_offset(time::UtcOffset::from_hms(5, 30, 0).unwrap()).or(Some(at))) } else { at };
+    let at = parts
+        .seconds
+        .map(|seconds| OffsetDateTime::from_unix_timestamp(seconds).unwrap());
+    let at = if odd {
+        at.and_then(|at| {
+            at.checked_to_offset(time::UtcOffset::from_hms(5, 30, 0).unwrap())
+                .or(Some(at))
+        })
+    } else {
+        at
+    };
     Policy::parse(&value, at).unwrap()
 }
 

@@ -59,7 +59,9 @@ fn normalize_segment(raw: &str) -> Result<String, UrlError> {
             }
             Piece::Plain(_) => return Err(UrlError::Character),
             // An encoded separator or dot: one server sees a name, the next a path.
-            Piece::Encoded(b'/' | b'\\' | b'.' | 0..=0x1f | 0x7f) => return Err(UrlError::Encoding),
+            Piece::Encoded(b'/' | b'\\' | b'.' | 0..=0x1f | 0x7f) => {
+                return Err(UrlError::Encoding);
+            }
             Piece::Encoded(byte) => {
                 decoded.push(byte);
                 if is_unreserved(byte) {
@@ -83,14 +85,21 @@ fn normalize_segment(raw: &str) -> Result<String, UrlError> {
 
 /// Whether a decoded text would decode once more: `%252f` is `%2f` here.
 fn has_escape(decoded: &str) -> bool {
-    decoded.as_bytes().windows(3).any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit())
+    decoded
+        .as_bytes()
+        .windows(3)
+        .any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit())
 }
 
 /// Whether some server takes a decoded segment for a dot segment or an empty one:
 /// what servlet containers leave of `..;x`, of `;x`, Windows of `.. ` and of
 /// `...`, and gateways that decode first of `..?x`.
 fn looks_like_dots(decoded: &str) -> bool {
-    let name = decoded.split([';', '?', '#']).next().unwrap_or_default().trim();
+    let name = decoded
+        .split([';', '?', '#'])
+        .next()
+        .unwrap_or_default()
+        .trim();
     if name.is_empty() {
         return decoded.starts_with(';');
     }
@@ -115,7 +124,9 @@ fn pieces(text: &str) -> impl Iterator<Item = Result<Piece, UrlError>> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 fn push_encoded(byte: u8, to: &mut String) {
@@ -135,6 +146,17 @@ fn is_segment_byte(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
             byte,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
+            b'!' | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
         )
 }

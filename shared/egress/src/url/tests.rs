@@ -160,7 +160,10 @@ fn every_hostile_url_has_its_expected_verdict() {
     let mut wrong = Vec::new();
     for (text, expected) in TABLE {
         let verdict = CanonicalUrl::parse(text);
-        let verdict = verdict.as_ref().map(CanonicalUrl::as_str).map_err(|error| *error);
+        let verdict = verdict
+            .as_ref()
+            .map(CanonicalUrl::as_str)
+            .map_err(|error| *error);
         if verdict != *expected {
             wrong.push(format!("{text:?}: {verdict:?}, not {expected:?}"));
         }
@@ -174,23 +177,38 @@ fn a_url_tells_its_parts() {
     let url = CanonicalUrl::parse("https://API.example.com:8443/v1/x?a=1&b=2").unwrap();
     assert_eq!(url.scheme(), Scheme::Https);
     assert_eq!(url.host(), &Host::Domain("api.example.com".into()));
-    assert_eq!((url.port(), url.authority()), (8443, "api.example.com:8443"));
+    assert_eq!(
+        (url.port(), url.authority()),
+        (8443, "api.example.com:8443")
+    );
     assert_eq!((url.path(), url.query()), ("/v1/x", Some("a=1&b=2")));
     assert_eq!(url.path_and_query(), "/v1/x?a=1&b=2");
     assert_eq!(url.without_query(), "https://api.example.com:8443/v1/x");
-    assert_eq!(format!("{url:?}"), "CanonicalUrl(https://api.example.com:8443/v1/x)");
+    assert_eq!(
+        format!("{url:?}"),
+        "CanonicalUrl(https://api.example.com:8443/v1/x)"
+    );
     let plain = CanonicalUrl::parse("http://[::1]").unwrap();
-    assert_eq!((plain.authority(), plain.port(), plain.query()), ("[::1]", 80, None));
+    assert_eq!(
+        (plain.authority(), plain.port(), plain.query()),
+        ("[::1]", 80, None)
+    );
 }
 
 #[test]
 fn the_longest_url_is_8_kib_before_and_after() {
     let longest = format!("https://h/{}", "a".repeat(URL_MAX - 10));
     assert!(CanonicalUrl::parse(&longest).is_ok());
-    assert_eq!(CanonicalUrl::parse(&format!("{longest}a")), Err(UrlError::TooLong));
+    assert_eq!(
+        CanonicalUrl::parse(&format!("{longest}a")),
+        Err(UrlError::TooLong)
+    );
     // The form is one slash longer than the text.
     let grows = format!("https://h?{}", "a".repeat(URL_MAX - 10));
-    assert_eq!((grows.len(), CanonicalUrl::parse(&grows)), (URL_MAX, Err(UrlError::TooLong)));
+    assert_eq!(
+        (grows.len(), CanonicalUrl::parse(&grows)),
+        (URL_MAX, Err(UrlError::TooLong))
+    );
 }
 
 #[test]
@@ -207,13 +225,62 @@ fn the_dns_limits_hold() {
 /// Texts that are often URLs: pieces that matter, glued at random.
 fn urlish() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "https://", "http://", "HTTPS://", "a.example", "A.Example", "127.0.0.1", "0x7f", "[::1]", "[::ffff:1.2.3.4]",
-        "bücher", "xn--bcher-kva", ":", ":443", ":80", ":8443", "/", "//", "/.", "/..", ".", "..", ";", "?", "&", "=",
-        "%", "%25", "%2e", "%2F", "%41", "%c3%a9", "%3b", "%20", "a", "v1", "~", "@", "#", "\\", " ", "é", "'", "{",
-        "|", "+", "e", "2f",
+        "https://",
+        "http://",
+        "HTTPS://",
+        "a.example",
+        "A.Example",
+        "127.0.0.1",
+        "0x7f",
+        "[::1]",
+        "[::ffff:1.2.3.4]",
+        "bücher",
+        "xn--bcher-kva",
+        ":",
+        ":443",
+        ":80",
+        ":8443",
+        "/",
+        "//",
+        "/.",
+        "/..",
+        ".",
+        "..",
+        ";",
+        "?",
+        "&",
+        "=",
+        "%",
+        "%25",
+        "%2e",
+        "%2F",
+        "%41",
+        "%c3%a9",
+        "%3b",
+        "%20",
+        "a",
+        "v1",
+        "~",
+        "@",
+        "#",
+        "\\",
+        " ",
+        "é",
+        "'",
+        "{",
+        "|",
+        "+",
+        "e",
+        "2f",
     ]);
-    let head = prop::sample::select(vec!["https://a.example", "http://127.0.0.1:8080", "https://[::1]/", ""]);
-    (head, prop::collection::vec(piece, 0..9)).prop_map(|(head, pieces)| format!("{head}{}", pieces.concat()))
+    let head = prop::sample::select(vec![
+        "https://a.example",
+        "http://127.0.0.1:8080",
+        "https://[::1]/",
+        "",
+    ]);
+    (head, prop::collection::vec(piece, 0..9))
+        .prop_map(|(head, pieces)| format!("{head}{}", pieces.concat()))
 }
 
 proptest! {

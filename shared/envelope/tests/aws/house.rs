@@ -6,7 +6,7 @@ use envelope::{
     BrokerId, EncryptionContext, KeyArn, KmsFailure, Place, PolicyDigest, SecretName,
     SecretVersion, WorkspaceId, WrappedDataKey,
 };
-use local_kms::{Config, LocalKms, Principal};
+use local_kms::{Config, KmsError, LocalKms, Principal};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -110,17 +110,26 @@ impl House {
 
     /// A key of another kind, whose policy, not a grant, lets the broker do everything.
     pub(crate) fn create_key_open_to_the_broker(&self, mut input: Value) -> KeyArn {
-        let policy = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Principal": {"AWS": ["arn:aws:iam::111122223333:root", BROKER_ROLE]},
-                "Action": "kms:*",
-                "Resource": "*",
-            }],
+        let open = json!({
+            "Effect": "Allow",
+            "Principal": {"AWS": BROKER_ROLE},
+            "Action": "kms:*",
+            "Resource": "*",
         });
-        input["Policy"] = json!(policy.to_string());
+        input["Policy"] = json!(policy_of(vec![open]));
         self.create_key(input)
+    }
+
+    /// The customer writes these statements into a key's policy, beside their own.
+    pub(crate) fn put_policy(&self, key: &KeyArn, statements: Vec<Value>) {
+        let policy = policy_of(statements);
+        let input = json!({"KeyId": key.as_str(), "PolicyName": "default", "Policy": policy});
+        self.customer("PutKeyPolicy", input);
+    }
+
+    /// A call of the broker's role that its own code cannot make.
+    pub(crate) fn call_as_broker(&self, operation: &str, input: Value) -> Result<Value, KmsError> {
+        self.kms.call(BROKER, REGION, operation, input)
     }
 
     pub(crate) fn create_key_in(&self, region: &str) -> KeyArn {
@@ -159,6 +168,16 @@ impl Drop for House {
         // What stays behind is removed with the target folder.
         let _ = std::fs::remove_dir_all(&self.state_dir);
     }
+}
+
+fn policy_of(mut statements: Vec<Value>) -> String {
+    statements.push(json!({
+        "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }));
+    json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
 fn create_key(kms: &LocalKms, region: &str, input: Value) -> KeyArn {

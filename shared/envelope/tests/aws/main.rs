@@ -7,4 +7,5 @@ mod answers;
 mod faults;
 mod forged;
 mod house;
+mod policy;
 mod refusals;

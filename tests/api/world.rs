@@ -1,0 +1,270 @@
+//! The stack under test, and the people who use it.
+//!
+//! One stack serves all tests of the process, each with a workspace of its own;
+//! a test that breaks a server or moves the clock starts a stack for itself.
+//! `BYOK_TEST_EDGE=http` sends every request over a connection instead of
+//! straight into the router.
+
+use axum::body::Body;
+use bytes::Bytes;
+use envelope::WorkspaceId;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use local::{
+    Customer, Stack, StackConfig, Upstream,
+    cast::{BROKER_ROLE, Role},
+    client::{self, Answer},
+};
+use serde_json::{Value, json};
+use std::{
+    path::PathBuf,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tower::ServiceExt;
+
+/// A stack, and the runtime that it lives on.
+pub(crate) struct World {
+    pub(crate) stack: Stack,
+    handle: Handle,
+    over_http: bool,
+    _runtime: Option<Runtime>,
+    _folder: Folder,
+}
+
+/// A folder that is removed when it is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn fresh() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("byok-api-{}-{number}", std::process::id())))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl World {
+    /// The stack that most tests share.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: LazyLock<World> = LazyLock::new(|| {
+            // Connections that are kept open must outlive the test that made them.
+            let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let handle = runtime.handle().clone();
+            let folder = Folder::fresh();
+            let config = StackConfig::on_free_ports(&folder.0);
+            let stack = std::thread::scope(|scope| {
+                scope.spawn(|| handle.block_on(Stack::start(config)).unwrap()).join().unwrap()
+            });
+            World { stack, handle, over_http: over_http(), _runtime: Some(runtime), _folder: folder }
+        });
+        &SHARED
+    }
+
+    /// A stack for one test alone, whose clock and names it may choose.
+    pub(crate) async fn own(change: impl FnOnce(StackConfig) -> StackConfig) -> Self {
+        let folder = Folder::fresh();
+        let stack = Stack::start(change(StackConfig::on_free_ports(&folder.0))).await.unwrap();
+        Self { stack, handle: Handle::current(), over_http: over_http(), _runtime: None, _folder: folder }
+    }
+
+    /// Sends one request through the edge.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        if self.over_http {
+            return client::send(self.stack.http, request).await.unwrap();
+        }
+        let router = self.stack.router.clone();
+        let task = self.handle.spawn(async move {
+            let (parts, body) = router.oneshot(request.map(Body::new)).await.unwrap().into_parts();
+            Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+        });
+        task.await.unwrap()
+    }
+
+    /// Sends JSON, or nothing, with a bearer's token.
+    pub(crate) async fn call(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> Answer {
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"))
+            .body(Full::new(bytes))
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// One call of DynamoDB's own protocol, as someone who can reach the table.
+    pub(crate) async fn table(&self, operation: &str, input: Value) -> Value {
+        let request = Request::builder()
+            .method("POST")
+            .uri("/")
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("authorization", "AWS4-HMAC-SHA256 Credential=THIEF/20260101/eu-west-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+            .body(Full::new(Bytes::from(input.to_string())))
+            .unwrap();
+        let answer = client::send(self.stack.dynamodb, request).await.unwrap();
+        assert!(answer.status.is_success(), "{operation}: {}", answer.json());
+        answer.json()
+    }
+
+    /// The KMS events about one workspace's secrets and probes, oldest first.
+    pub(crate) fn events(&self, workspace: &WorkspaceId) -> Vec<Value> {
+        let context = "/requestParameters/encryptionContext/byok:workspace";
+        let all = self.stack.kms.events().unwrap();
+        all.into_iter()
+            .filter(|event| event.pointer(context).and_then(Value::as_str) == Some(workspace.as_str()))
+            .collect()
+    }
+}
+
+fn over_http() -> bool {
+    match std::env::var("BYOK_TEST_EDGE").as_deref() {
+        Ok("http") => true,
+        Ok("router") | Err(_) => false,
+        Ok(other) => panic!("BYOK_TEST_EDGE is http or router, not {other}"),
+    }
+}
+
+/// A workspace and its people: its own customer's key, and its first token.
+pub(crate) struct Tenant<'w> {
+    pub(crate) world: &'w World,
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) token: String,
+    pub(crate) customer: Customer,
+    pub(crate) key: String,
+}
+
+impl Tenant<'static> {
+    /// A workspace of the shared stack, whose key is granted and bound.
+    pub(crate) async fn new() -> Self {
+        Self::of(World::shared()).await
+    }
+}
+
+impl<'w> Tenant<'w> {
+    /// A workspace whose key is granted and bound.
+    pub(crate) async fn of(world: &'w World) -> Self {
+        let tenant = Self::unbound(world).await;
+        tenant.grant();
+        let bound = tenant.call("PUT", "/key", Some(json!({"key": tenant.key}))).await;
+        assert_eq!(bound.status, 200, "{}", bound.json());
+        tenant
+    }
+
+    /// A workspace with a customer's key that is neither granted nor bound.
+    pub(crate) async fn unbound(world: &'w World) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tenant-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let answer = open(world, &json!({"workspace": name})).await;
+        let customer = world.stack.customer(Role::Customer);
+        let key = customer.create_key().unwrap();
+        Self {
+            world,
+            workspace: WorkspaceId::parse(&name).unwrap(),
+            token: answer["token"].as_str().unwrap().to_owned(),
+            customer,
+            key,
+        }
+    }
+
+    /// Grants the broker the use of the key, and gives the grant's id.
+    pub(crate) fn grant(&self) -> String {
+        self.customer.grant(&self.key, &self.world.stack.broker, &self.workspace).unwrap()
+    }
+
+    /// One of the workspace's own paths.
+    pub(crate) fn path(&self, path: &str) -> String {
+        format!("/v1/workspaces/{}{path}", self.workspace)
+    }
+
+    /// A call with the first token.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.world.call(method, &self.path(path), &self.token, body).await
+    }
+
+    /// A call with another token.
+    pub(crate) async fn call_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.world.call(method, &self.path(path), token, body).await
+    }
+
+    /// Makes a token.
+    pub(crate) async fn make_token(&self, body: Value) -> String {
+        let made = self.call("POST", "/tokens", Some(body)).await;
+        assert_eq!(made.status, 201, "{}", made.json());
+        made.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Puts a text that may go to all of an upstream, as a bearer's token.
+    pub(crate) async fn put(&self, name: &str, value: &str, upstream: &Upstream) -> Answer {
+        let put = self.call("PUT", &format!("/secrets/{name}"), Some(put_body(value, upstream))).await;
+        assert_eq!(put.status, 201, "{}", put.json());
+        put
+    }
+
+    /// Uses a secret in one request to an upstream.
+    pub(crate) async fn use_once(&self, name: &str, upstream: &Upstream) -> Answer {
+        let body = json!({"request": {"method": "GET", "url": upstream.url("/v1/thing")}});
+        self.call("POST", &format!("/secrets/{name}/use"), Some(body)).await
+    }
+
+    /// The key's default policy with more statements.
+    pub(crate) fn key_policy(&self, more: &[Value]) -> Value {
+        let account = self.key.split(':').nth(4).unwrap();
+        let mut statements = vec![json!({
+            "Sid": "Owner",
+            "Effect": "Allow",
+            "Principal": {"AWS": format!("arn:aws:iam::{account}:root")},
+            "Action": "kms:*",
+            "Resource": "*",
+        })];
+        statements.extend_from_slice(more);
+        json!({"Version": "2012-10-17", "Statement": statements})
+    }
+
+    /// Pastes a key policy.
+    pub(crate) fn paste(&self, policy: &Value) {
+        let input = json!({"KeyId": self.key, "PolicyName": "default", "Policy": policy.to_string()});
+        self.customer.call("PutKeyPolicy", input).unwrap();
+    }
+}
+
+/// The body of a put of a text that may go to all of an upstream.
+pub(crate) fn put_body(value: &str, upstream: &Upstream) -> Value {
+    json!({"value": value, "policy": {"destinations": [{"url": upstream.url("/")}]}})
+}
+
+/// Invokes open-workspace as the operator.
+pub(crate) async fn open(world: &World, event: &Value) -> Value {
+    let credential = format!("AWS4-HMAC-SHA256 Credential={}/x", Role::Operator.access_key_id());
+    let request = Request::builder()
+        .method("POST")
+        .uri("/2015-03-31/functions/open-workspace/invocations")
+        .header("authorization", credential)
+        .body(Full::new(Bytes::from(event.to_string())))
+        .unwrap();
+    world.send(request).await.json()
+}
+
+/// The Deny statement that cuts every job of the broker.
+pub(crate) fn deny() -> Value {
+    json!({"Sid": "Cut", "Effect": "Deny", "Principal": {"AWS": BROKER_ROLE}, "Action": "kms:*", "Resource": "*"})
+}
+
+/// An answer's code, as `byok-error` has it; empty for a success.
+pub(crate) fn code(answer: &Answer) -> &str {
+    answer.header("byok-error")
+}
+
+/// Whether bytes hold a text.
+pub(crate) fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
