@@ -108,6 +108,7 @@ impl World {
             .uri("/")
             .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
             .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-date", "20260101T000000Z")
             .header("authorization", "AWS4-HMAC-SHA256 Credential=THIEF/20260101/eu-west-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
             .body(Full::new(Bytes::from(input.to_string())))
             .unwrap();

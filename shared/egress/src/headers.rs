@@ -59,7 +59,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
     remove_where(headers, |name| {
-        is_hop_by_hop(&name.as_str().replace('_', "-")) 
+        is_hop_by_hop(&name.as_str().replace('_', "-")) || named.contains(name)
     });
 }
 

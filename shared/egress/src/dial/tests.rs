@@ -1,161 +1,14 @@
 use super::*;
-use crate::{
-    AddressDenied, CertificateDer, CollectedAnswer, OutboundRequest, Policy, Resolving, inject,
-};
+use crate::{AddressDenied, OutboundRequest, Policy, REQUEST_BODY_MAX, Resolving, inject};
 use bytes::Bytes;
 use envelope::SecretBytes;
 use http::Method;
 use http_body_util::BodyExt;
 use serde_json::json;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    sync::oneshot,
-    task::JoinHandle,
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::{io::AsyncReadExt, net::TcpListener, sync::oneshot};
+use upstream::*;
 
-const AMPLE: Duration = Duration::from_secs(20);
-const SECRET: &[u8] = b"canary-5ecret";
-
-/// Answers from a list, one entry for each lookup, and counts them.
-struct Scripted {
-    answers: Vec<Vec<SocketAddr>>,
-    asked: AtomicUsize,
-}
-
-impl Scripted {
-    fn new(answers: &[&[&str]]) -> Arc<Self> {
-        let parse = |list: &&[&str]| {
-            list.iter()
-                .map(|it| SocketAddr::new(it.parse().unwrap(), 9))
-                .collect()
-        };
-        Arc::new(Self {
-            answers: answers.iter().map(parse).collect(),
-            asked: AtomicUsize::new(0),
-        })
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-}
-
-impl Resolve for Scripted {
-    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
-        let turn = self.asked.fetch_add(1, Ordering::SeqCst);
-        let answer = self.answers.get(turn).cloned();
-        Box::pin(async move { answer.ok_or_else(|| std::io::ErrorKind::NotFound.into()) })
-    }
-}
-
-fn throwaway() -> (CertificateDer<'static>, rcgen::CertifiedKey<rcgen::KeyPair>) {
-    let key = rcgen::generate_simple_self_signed(["up.example".to_owned()]).unwrap();
-    (key.cert.der().clone(), key)
-}
-
-fn dialler_with(
-    allow: &str,
-    limits: Limits,
-    resolver: Arc<dyn Resolve>,
-    root: CertificateDer<'static>,
-) -> Dialler {
-    let guard = AddressGuard::parse_list(allow).unwrap();
-    Dialler::new(guard, limits, resolver, Roots::Given(vec![root])).unwrap()
-}
-
-fn dialler(allow: &str, limits: Limits, resolver: Arc<dyn Resolve>) -> Dialler {
-    dialler_with(allow, limits, resolver, throwaway().0)
-}
-
-/// To loopback, whatever the name.
-fn local(limits: Limits) -> Dialler {
-    dialler("127.0.0.0/8", limits, Scripted::new(&[&["127.0.0.1"]]))
-}
-
-fn injected(method: Method, url: &str, headers: HeaderMap, body: &'static [u8]) -> InjectedRequest {
-    let url = CanonicalUrl::parse(url).unwrap();
-    let policy = json!({"destinations": [{"url": url.without_query()}]});
-    let policy = Policy::parse(&policy, None).unwrap();
-    let request = OutboundRequest::new(method, url, headers, Bytes::from_static(body))
-        .ok()
-        .unwrap();
-    inject(&policy, request, &SecretBytes::new(SECRET.to_vec()))
-        .ok()
-        .unwrap()
-}
-
-fn get(url: &str) -> InjectedRequest {
-    injected(Method::GET, url, HeaderMap::new(), b"")
-}
-
-/// Reads a request's head, and as much of a body as its length says.
-async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> String {
-    let mut seen = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&seen);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "));
-            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
-                return text.into_owned();
-            }
-        }
-        assert_ne!(
-            stream.read_buf(&mut seen).await.unwrap(),
-            0,
-            "the request broke off"
-        );
-    }
-}
-
-/// An upstream on loopback that takes one connection, answers it with these bytes,
-/// and then gives back what it read.
-async fn upstream(answer: impl Into<Vec<u8>>) -> (u16, JoinHandle<String>) {
-    let answer = answer.into();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let task = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let seen = read_request(&mut stream).await;
-        // The dialler may hang up in the middle of an answer that is over its limit.
-        let _ = stream.write_all(&answer).await;
-        let _ = stream.shutdown().await;
-        seen
-    });
-    (port, task)
-}
-
-/// An upstream that answers so and then neither says nor closes anything, until
-/// the dialler does: then it reports.
-async fn stalling(answer: &'static [u8]) -> (u16, oneshot::Receiver<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (gone, is_gone) = oneshot::channel();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        read_request(&mut stream).await;
-        stream.write_all(answer).await.unwrap();
-        let closed = stream.read_u8().await;
-        assert!(closed.is_err(), "more than one request on a connection");
-        gone.send(()).unwrap();
-    });
-    (port, is_gone)
-}
-
-async fn exchange(
-    limits: Limits,
-    answer: impl Into<Vec<u8>>,
-) -> Result<CollectedAnswer, EgressError> {
-    let (port, _seen) = upstream(answer).await;
-    let answer = local(limits)
-        .send(get(&format!("http://up.example:{port}/v1")), AMPLE)
-        .await?;
-    answer.collect(usize::MAX).await
-}
+mod upstream;
 
 #[tokio::test]
 async fn the_upstream_sees_the_injected_request_and_nothing_of_the_way_there() {
@@ -355,6 +208,54 @@ async fn an_answer_over_a_limit_is_refused() {
         .await
         .unwrap();
     assert_eq!(answer.collect(4).await.err(), Some(EgressError::TooLarge));
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_refused_below_hypers_own_buffer_too() {
+    let limits = |response_headers| Limits {
+        response_headers,
+        ..Limits::default()
+    };
+    let answer = format!("HTTP/1.1 204 No Content\r\nx: {}\r\n\r\n", "y".repeat(100));
+    assert_eq!(exchange(limits(105), answer.clone()).await.err(), None);
+    assert_eq!(
+        exchange(limits(104), answer).await.err(),
+        Some(EgressError::TooLarge)
+    );
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_stops_the_request_halfway() {
+    const BODY: &[u8] = &[b'x'; REQUEST_BODY_MAX];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (begun, has_begun) = oneshot::channel();
+    let (left, has_left) = oneshot::channel();
+    let reader = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap();
+        begun.send(()).unwrap();
+        has_left.await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        rest.len()
+    });
+    let dialler = local(Limits::default());
+    let request = injected(
+        Method::POST,
+        &format!("http://up.example:{port}/"),
+        HeaderMap::new(),
+        BODY,
+    );
+    tokio::select! {
+        _ = dialler.send(request, AMPLE) => panic!("nobody answered"),
+        begun = has_begun => begun.unwrap(),
+    }
+    left.send(()).unwrap();
+    assert!(
+        reader.await.unwrap() < BODY.len(),
+        "the rest was sent for nobody"
+    );
 }
 
 #[tokio::test]
@@ -558,40 +459,33 @@ async fn the_next_address_is_tried_when_one_does_not_connect() {
     );
 }
 
-/// A TLS upstream with this certificate; gives back the server name it was asked for.
-async fn tls_upstream(
-    key: rcgen::CertifiedKey<rcgen::KeyPair>,
-    alpn: &[u8],
-) -> (u16, JoinHandle<Option<String>>) {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![key.cert.der().clone()],
-            key.signing_key.serialize_der().try_into().unwrap(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![alpn.to_vec()];
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let task = tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut stream = TlsAcceptor::from(Arc::new(config))
-            .accept(stream)
-            .await
-            .ok()?;
-        let name = stream.get_ref().1.server_name().map(ToOwned::to_owned);
-        read_request(&mut stream).await;
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
-            .await
-            .unwrap();
-        stream.shutdown().await.unwrap();
-        name
-    });
-    (port, task)
+#[test]
+fn a_use_can_run_on_any_thread() {
+    fn is_send<T: Send>(_: T) {}
+    static_assertions::assert_impl_all!(Dialler: Send, Sync, Clone);
+    static_assertions::assert_impl_all!(UpstreamAnswer: Send);
+    static_assertions::assert_not_impl_any!(UpstreamAnswer: std::fmt::Debug, Clone);
+    is_send(local(Limits::default()).send(get("http://up.example/"), AMPLE));
+    is_send(|answer: UpstreamAnswer| answer.collect(1));
+}
+
+#[test]
+fn without_a_root_there_is_no_dialler() {
+    let resolver = Scripted::new(&[]);
+    let made = Dialler::new(
+        AddressGuard::default(),
+        Limits::default(),
+        resolver,
+        Roots::Given(Vec::new()),
+    );
+    assert_eq!(made.err(), Some(RootsError));
+}
+
+#[test]
+fn only_what_went_wrong_after_the_connection_may_have_let_the_secret_out() {
+    assert!(EgressError::Timeout.may_have_left() && EgressError::TooLarge.may_have_left());
+    assert!(!EgressError::ConnectTimeout.may_have_left() && !EgressError::Tls.may_have_left());
+    assert!(!EgressError::AddressDenied(AddressDenied::Never).may_have_left());
 }
 
 #[tokio::test]
@@ -637,33 +531,4 @@ async fn tls_that_cannot_be_trusted_carries_nothing() {
         assert_eq!(sent.err(), Some(EgressError::Tls), "{host} {trusted}");
         assert_eq!(name.await.ok().flatten(), None);
     }
-}
-
-#[test]
-fn a_use_can_run_on_any_thread() {
-    fn is_send<T: Send>(_: T) {}
-    static_assertions::assert_impl_all!(Dialler: Send, Sync, Clone);
-    static_assertions::assert_impl_all!(UpstreamAnswer: Send);
-    static_assertions::assert_not_impl_any!(UpstreamAnswer: std::fmt::Debug, Clone);
-    is_send(local(Limits::default()).send(get("http://up.example/"), AMPLE));
-    is_send(|answer: UpstreamAnswer| answer.collect(1));
-}
-
-#[test]
-fn without_a_root_there_is_no_dialler() {
-    let resolver = Scripted::new(&[]);
-    let made = Dialler::new(
-        AddressGuard::default(),
-        Limits::default(),
-        resolver,
-        Roots::Given(Vec::new()),
-    );
-    assert_eq!(made.err(), Some(RootsError));
-}
-
-#[test]
-fn only_what_went_wrong_after_the_connection_may_have_let_the_secret_out() {
-    assert!(EgressError::Timeout.may_have_left() && EgressError::TooLarge.may_have_left());
-    assert!(!EgressError::ConnectTimeout.may_have_left() && !EgressError::Tls.may_have_left());
-    assert!(!EgressError::AddressDenied(AddressDenied::Never).may_have_left());
 }
