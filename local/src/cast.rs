@@ -90,13 +90,48 @@ impl Role {
 
     fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
-            Self::Customer => ("customer", CUSTOMER_ACCOUNT, "user/security", "AKIDLOCALCUSTOMER001"),
-            Self::OtherCustomer => ("other-customer", OTHER_ACCOUNT, "user/security", "AKIDLOCALCUSTOMER002"),
-            Self::Operator => ("operator", BROKER_ACCOUNT, "user/operator", "AKIDLOCALOPERATOR001"),
-            Self::Broker => ("broker", BROKER_ACCOUNT, "role/byok-broker", "AKIDLOCALBROKER00001"),
-            Self::ReadWorkspace => ("read-workspace", BROKER_ACCOUNT, "role/byok-read-workspace", "AKIDLOCALREADWORK001"),
-            Self::ManageTokens => ("manage-tokens", BROKER_ACCOUNT, "role/byok-manage-tokens", "AKIDLOCALTOKENS00001"),
-            Self::OpenWorkspace => ("open-workspace", BROKER_ACCOUNT, "role/byok-open-workspace", "AKIDLOCALOPENWORK001"),
+            Self::Customer => (
+                "customer",
+                CUSTOMER_ACCOUNT,
+                "user/security",
+                "AKIDLOCALCUSTOMER001",
+            ),
+            Self::OtherCustomer => (
+                "other-customer",
+                OTHER_ACCOUNT,
+                "user/security",
+                "AKIDLOCALCUSTOMER002",
+            ),
+            Self::Operator => (
+                "operator",
+                BROKER_ACCOUNT,
+                "user/operator",
+                "AKIDLOCALOPERATOR001",
+            ),
+            Self::Broker => (
+                "broker",
+                BROKER_ACCOUNT,
+                "role/byok-broker",
+                "AKIDLOCALBROKER00001",
+            ),
+            Self::ReadWorkspace => (
+                "read-workspace",
+                BROKER_ACCOUNT,
+                "role/byok-read-workspace",
+                "AKIDLOCALREADWORK001",
+            ),
+            Self::ManageTokens => (
+                "manage-tokens",
+                BROKER_ACCOUNT,
+                "role/byok-manage-tokens",
+                "AKIDLOCALTOKENS00001",
+            ),
+            Self::OpenWorkspace => (
+                "open-workspace",
+                BROKER_ACCOUNT,
+                "role/byok-open-workspace",
+                "AKIDLOCALOPENWORK001",
+            ),
         }
     }
 

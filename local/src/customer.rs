@@ -24,7 +24,8 @@ impl Customer {
     /// # Errors
     /// As KMS says.
     pub fn call(&self, operation: &str, input: Value) -> Result<Value, KmsError> {
-        self.kms.call(self.role.access_key_id(), REGION, operation, input)
+        self.kms
+            .call(self.role.access_key_id(), REGION, operation, input)
     }
 
     /// Makes a key with the default key policy, and answers with its ARN.
@@ -32,8 +33,14 @@ impl Customer {
     /// # Errors
     /// As KMS says.
     pub fn create_key(&self) -> Result<String, KmsError> {
-        let answer = self.call("CreateKey", json!({"Description": "KEK of a workspace of the broker"}))?;
-        Ok(answer["KeyMetadata"]["Arn"].as_str().unwrap_or_default().to_owned())
+        let answer = self.call(
+            "CreateKey",
+            json!({"Description": "KEK of a workspace of the broker"}),
+        )?;
+        Ok(answer["KeyMetadata"]["Arn"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned())
     }
 
     /// Grants the broker the use of a key for one workspace, fenced by the
@@ -41,8 +48,18 @@ impl Customer {
     ///
     /// # Errors
     /// As KMS says.
-    pub fn grant(&self, key: &str, broker: &BrokerId, workspace: &WorkspaceId) -> Result<String, KmsError> {
-        let mut input = KeyPolicy { role: BROKER_ROLE, broker, workspace }.grant();
+    pub fn grant(
+        &self,
+        key: &str,
+        broker: &BrokerId,
+        workspace: &WorkspaceId,
+    ) -> Result<String, KmsError> {
+        let mut input = KeyPolicy {
+            role: BROKER_ROLE,
+            broker,
+            workspace,
+        }
+        .grant();
         input["KeyId"] = json!(key);
         let answer = self.call("CreateGrant", input)?;
         Ok(answer["GrantId"].as_str().unwrap_or_default().to_owned())
@@ -54,10 +71,16 @@ impl Customer {
     /// # Errors
     /// As KMS says.
     pub fn revoke_all(&self, key: &str) -> Result<usize, KmsError> {
-        let answer = self.call("ListGrants", json!({"KeyId": key, "GranteePrincipal": BROKER_ROLE}))?;
+        let answer = self.call(
+            "ListGrants",
+            json!({"KeyId": key, "GranteePrincipal": BROKER_ROLE}),
+        )?;
         let grants = answer["Grants"].as_array().cloned().unwrap_or_default();
         for grant in &grants {
-            self.call("RevokeGrant", json!({"KeyId": key, "GrantId": grant["GrantId"]}))?;
+            self.call(
+                "RevokeGrant",
+                json!({"KeyId": key, "GrantId": grant["GrantId"]}),
+            )?;
         }
         Ok(grants.len())
     }

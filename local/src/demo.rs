@@ -58,7 +58,11 @@ struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    async fn new(stack: &'a Stack, state: &std::path::Path, say: &'a dyn Fn(&str)) -> Result<Self, DemoError> {
+    async fn new(
+        stack: &'a Stack,
+        state: &std::path::Path,
+        say: &'a dyn Fn(&str),
+    ) -> Result<Self, DemoError> {
         Ok(Self {
             stack,
             demo: LocalFile::of(state).prepare(stack).await?,
@@ -76,11 +80,15 @@ impl<'a> Story<'a> {
         self.at_rest(true).await?;
         self.step("6. The customer takes the grant away.");
         let revoked = self.customer.revoke_all(&self.demo.key)?;
-        self.line(&format!("RevokeGrant                 {revoked} grant(s) of {}", Role::Broker.arn()));
+        self.line(&format!(
+            "RevokeGrant                 {revoked} grant(s) of {}",
+            Role::Broker.arn()
+        ));
         self.use_fails("key_access_denied").await?;
         self.at_rest(false).await?;
         self.step("8. The customer grants again. The secret was never put anew.");
-        self.customer.grant(&self.demo.key, &self.stack.broker, &self.demo.workspace)?;
+        self.customer
+            .grant(&self.demo.key, &self.stack.broker, &self.demo.workspace)?;
         self.line("CreateGrant                 ok");
         self.use_works().await?;
         self.log()
@@ -90,11 +98,16 @@ impl<'a> Story<'a> {
         self.step("1. A customer makes a KMS key in their own account, and grants the broker its use, fenced by context.");
         self.line(&format!("CreateKey, CreateGrant      {}", self.demo.key));
         self.step("2. The workspace binds the key. The broker proves that it works before it stores anything.");
-        let answer = self.call("PUT", "/key", Some(&json!({"key": self.demo.key}))).await?;
+        let answer = self
+            .call("PUT", "/key", Some(&json!({"key": self.demo.key})))
+            .await?;
         check(answer.status == StatusCode::OK, "the key is bound")?;
         for probe in answer.json()["probes"].as_array().into_iter().flatten() {
             let operation = probe["operation"].as_str().unwrap_or_default();
-            self.line(&format!("{operation:27} {}", probe["result"].as_str().unwrap_or_default()));
+            self.line(&format!(
+                "{operation:27} {}",
+                probe["result"].as_str().unwrap_or_default()
+            ));
         }
         Ok(())
     }
@@ -107,23 +120,45 @@ impl<'a> Story<'a> {
         });
         let answer = self.call("PUT", "/secrets/payments", Some(&body)).await?;
         check(answer.status == StatusCode::CREATED, "the secret is put")?;
-        self.line(&format!("PUT /secrets/payments       {} {}", answer.status.as_u16(), answer.json()));
+        self.line(&format!(
+            "PUT /secrets/payments       {} {}",
+            answer.status.as_u16(),
+            answer.json()
+        ));
         Ok(())
     }
 
     /// A use that must succeed: the upstream sees the secret, the caller does not.
     async fn use_works(&self) -> Result<(), DemoError> {
         let answer = self.use_once("/v1/charges").await?;
-        check(answer.status == StatusCode::OK && answer.json()["status"] == 200, "the use succeeds")?;
+        check(
+            answer.status == StatusCode::OK && answer.json()["status"] == 200,
+            "the use succeeds",
+        )?;
         let seen = self.upstream.take();
-        check(seen.len() == 1 && seen[0].header("authorization") == format!("Bearer {SECRET}"), "the upstream saw the secret")?;
-        check(!contains(&answer.body, SECRET.as_bytes()), "the caller did not see the secret")?;
-        self.line(&format!("the upstream saw            authorization: {}", seen[0].header("authorization")));
+        check(
+            seen.len() == 1 && seen[0].header("authorization") == format!("Bearer {SECRET}"),
+            "the upstream saw the secret",
+        )?;
+        check(
+            !contains(&answer.body, SECRET.as_bytes()),
+            "the caller did not see the secret",
+        )?;
+        self.line(&format!(
+            "the upstream saw            authorization: {}",
+            seen[0].header("authorization")
+        ));
         self.line(&format!("the caller saw              {}", answer.json()));
 
         let denied = self.use_once("/elsewhere").await?;
-        check(denied.header("byok-error") == "destination_denied", "another destination is refused")?;
-        check(self.upstream.take().is_empty(), "another destination sees nothing")?;
+        check(
+            denied.header("byok-error") == "destination_denied",
+            "another destination is refused",
+        )?;
+        check(
+            self.upstream.take().is_empty(),
+            "another destination sees nothing",
+        )?;
         self.line("to another destination      403 destination_denied, and nothing was sent");
         Ok(())
     }
@@ -131,9 +166,15 @@ impl<'a> Story<'a> {
     async fn use_fails(&self, code: &'static str) -> Result<(), DemoError> {
         self.step("7. The very next use fails, and nothing reaches the upstream.");
         let answer = self.use_once("/v1/charges").await?;
-        check(answer.header("byok-error") == code, "the next use is refused")?;
+        check(
+            answer.header("byok-error") == code,
+            "the next use is refused",
+        )?;
         check(self.upstream.take().is_empty(), "the upstream saw nothing")?;
-        self.line(&format!("POST …/use                  {} {code}", answer.status.as_u16()));
+        self.line(&format!(
+            "POST …/use                  {} {code}",
+            answer.status.as_u16()
+        ));
         Ok(())
     }
 
@@ -143,15 +184,32 @@ impl<'a> Story<'a> {
         }
         let answer = self.call("GET", "/secrets/payments", None).await?;
         let shown = answer.json();
-        check(answer.status == StatusCode::OK, "the secret is shown at rest")?;
-        check(shown["brokerCanDecrypt"] == can_decrypt, "brokerCanDecrypt says what KMS says")?;
-        let ciphertext = BASE64_STANDARD.decode(shown["ciphertext"].as_str().unwrap_or_default()).unwrap_or_default();
-        check(!ciphertext.is_empty() && !contains(&ciphertext, SECRET.as_bytes()), "what is stored is ciphertext")?;
+        check(
+            answer.status == StatusCode::OK,
+            "the secret is shown at rest",
+        )?;
+        check(
+            shown["brokerCanDecrypt"] == can_decrypt,
+            "brokerCanDecrypt says what KMS says",
+        )?;
+        let ciphertext = BASE64_STANDARD
+            .decode(shown["ciphertext"].as_str().unwrap_or_default())
+            .unwrap_or_default();
+        check(
+            !ciphertext.is_empty() && !contains(&ciphertext, SECRET.as_bytes()),
+            "what is stored is ciphertext",
+        )?;
         self.line(&format!("brokerCanDecrypt            {can_decrypt}"));
         if can_decrypt {
             let text = shown["ciphertext"].as_str().unwrap_or_default();
-            self.line(&format!("ciphertext                  {}…", text.get(..48).unwrap_or(text)));
-            self.line(&format!("wrappedBy                   {}", shown["wrappedBy"].as_str().unwrap_or_default()));
+            self.line(&format!(
+                "ciphertext                  {}…",
+                text.get(..48).unwrap_or(text)
+            ));
+            self.line(&format!(
+                "wrappedBy                   {}",
+                shown["wrappedBy"].as_str().unwrap_or_default()
+            ));
         }
         Ok(())
     }
@@ -160,7 +218,13 @@ impl<'a> Story<'a> {
         self.step("9. All of it stands in the customer's own KMS log, by the secret's name.");
         let mut uses = 0;
         for event in self.stack.kms.events()? {
-            let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned();
+            let text = |pointer: &str| {
+                event
+                    .pointer(pointer)
+                    .and_then(Value::as_str)
+                    .unwrap_or("-")
+                    .to_owned()
+            };
             let (operation, error) = (text("/eventName"), text("/errorCode"));
             let secret = text("/requestParameters/encryptionContext/byok:secret");
             uses += usize::from(operation == "Decrypt" && error == "-" && secret == "payments");
@@ -179,7 +243,8 @@ impl<'a> Story<'a> {
 
     async fn use_once(&self, path: &str) -> io::Result<Answer> {
         let body = json!({"request": {"method": "POST", "url": self.upstream.url(path), "body": "amount=100"}});
-        self.call("POST", "/secrets/payments/use", Some(&body)).await
+        self.call("POST", "/secrets/payments/use", Some(&body))
+            .await
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Answer> {
@@ -198,7 +263,11 @@ impl<'a> Story<'a> {
 }
 
 fn check(held: bool, what: &'static str) -> Result<(), DemoError> {
-    if held { Ok(()) } else { Err(DemoError::Untrue(what)) }
+    if held {
+        Ok(())
+    } else {
+        Err(DemoError::Untrue(what))
+    }
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

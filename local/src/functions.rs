@@ -53,7 +53,11 @@ impl Surroundings {
     /// Puts all functions together.
     pub(crate) fn assemble(self) -> Result<Functions, AssembleError> {
         let broker = BrokerId::parse(BROKER_ID)?;
-        let shared = AwsAccess::new(Role::Broker.access_key_id(), &Role::Broker.secret_access_key(), None);
+        let shared = AwsAccess::new(
+            Role::Broker.access_key_id(),
+            &Role::Broker.secret_access_key(),
+            None,
+        );
         let api = |role: Role| Api {
             store: Store::new(StoreConfig {
                 access: shared.as_role(role.access_key_id(), &role.secret_access_key()),
@@ -69,14 +73,19 @@ impl Surroundings {
         let dialler = Dialler::new(self.guard, Limits::default(), self.resolver, Roots::Native)?;
 
         let routes = OpenApiRouter::new()
-            .merge(set_workspace_key::routes(set_workspace_key::SetWorkspaceKey {
+            .merge(set_workspace_key::routes(
+                set_workspace_key::SetWorkspaceKey {
+                    api: api(Role::Broker),
+                    wrap: kms.wrap(),
+                    unwrap: kms.unwrap(),
+                    inspect: kms.inspect(),
+                    broker_role: BROKER_ROLE.to_owned(),
+                },
+            ))
+            .merge(put_secret::routes(put_secret::PutSecret {
                 api: api(Role::Broker),
                 wrap: kms.wrap(),
-                unwrap: kms.unwrap(),
-                inspect: kms.inspect(),
-                broker_role: BROKER_ROLE.to_owned(),
             }))
-            .merge(put_secret::routes(put_secret::PutSecret { api: api(Role::Broker), wrap: kms.wrap() }))
             .merge(use_secret::routes(use_secret::UseSecret {
                 api: api(Role::Broker),
                 unwrap: kms.unwrap(),
@@ -87,11 +96,20 @@ impl Surroundings {
                 api: api(Role::ReadWorkspace),
                 broker_role: BROKER_ROLE.to_owned(),
             }))
-            .merge(manage_tokens::routes(manage_tokens::ManageTokens { api: api(Role::ManageTokens) }));
-        let open = open_workspace::OpenWorkspace { api: api(Role::OpenWorkspace) }.invoke();
+            .merge(manage_tokens::routes(manage_tokens::ManageTokens {
+                api: api(Role::ManageTokens),
+            }));
+        let open = open_workspace::OpenWorkspace {
+            api: api(Role::OpenWorkspace),
+        }
+        .invoke();
         let invocable = HashMap::from([("open-workspace", open)]);
         let store = api(Role::Broker).store;
-        Ok(Functions { router: edge::finish(Router::from(routes)).merge(lambda(invocable.clone())), invocable, store })
+        Ok(Functions {
+            router: edge::finish(Router::from(routes)).merge(lambda(invocable.clone())),
+            invocable,
+            store,
+        })
     }
 }
 
@@ -110,22 +128,48 @@ async fn invoke(
     body: Bytes,
 ) -> Response {
     let refuse = |status: StatusCode, kind: &'static str, message: &str| {
-        (status, [("x-amzn-errortype", kind)], json!({"Message": message}).to_string()).into_response()
+        (
+            status,
+            [("x-amzn-errortype", kind)],
+            json!({"Message": message}).to_string(),
+        )
+            .into_response()
     };
     let credential = format!("Credential={}/", Role::Operator.access_key_id());
-    let signed = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.starts_with("AWS4-HMAC-SHA256 ") && value.contains(&credential)
-    });
+    let signed = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("AWS4-HMAC-SHA256 ") && value.contains(&credential));
     if !signed {
-        return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", "Only the operator may invoke functions.");
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "AccessDeniedException",
+            "Only the operator may invoke functions.",
+        );
     }
     let Some(function) = invocable.get(name.as_str()) else {
-        return refuse(StatusCode::NOT_FOUND, "ResourceNotFoundException", "There is no such function without a route.");
+        return refuse(
+            StatusCode::NOT_FOUND,
+            "ResourceNotFoundException",
+            "There is no such function without a route.",
+        );
     };
     let Ok(event) = serde_json::from_slice::<Value>(&body) else {
-        return refuse(StatusCode::BAD_REQUEST, "InvalidRequestContentException", "The payload is not JSON.");
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "InvalidRequestContentException",
+            "The payload is not JSON.",
+        );
     };
-    let answer = function(event).await.unwrap_or_else(|problem| problem.document());
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], answer.to_string())
+    let answer = function(event)
+        .await
+        .unwrap_or_else(|problem| problem.document());
+    (
+        [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+        answer.to_string(),
+    )
         .into_response()
 }

@@ -1,6 +1,10 @@
 //! The program: serves the stack, or tells the story.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people at a terminal"
+)]
 
 use local::{Command, LocalFile, Options, Stack, StackConfig, StartError, demo};
 use std::process::ExitCode;
@@ -19,7 +23,9 @@ async fn main() -> ExitCode {
             print!("{}", local::HELP);
             Ok(())
         }
-        Command::Demo => demo::tell(|line| println!("{line}")).await.map_err(|error| error.to_string()),
+        Command::Demo => demo::tell(|line| println!("{line}"))
+            .await
+            .map_err(|error| error.to_string()),
         Command::Serve => serve(options).await.map_err(|error| error.to_string()),
     };
     match outcome {

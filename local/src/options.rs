@@ -63,7 +63,11 @@ impl Options {
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| UsageError(format!("{argument} needs a value")));
+            let mut value = || {
+                arguments
+                    .next()
+                    .ok_or_else(|| UsageError(format!("{argument} needs a value")))
+            };
             match argument.as_str() {
                 "demo" => options.command = Command::Demo,
                 "--help" | "-h" => options.command = Command::Help,
@@ -80,9 +84,14 @@ impl Options {
 
 /// An address of loopback: there is no reason for this stack to be reached from elsewhere.
 fn address(text: &str) -> Result<SocketAddr, UsageError> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| UsageError(format!("{text:?} is no address like 127.0.0.1:8080")))?;
-    if address.ip().is_loopback() { Ok(address) } else { Err(UsageError(format!("{text} is not on loopback"))) }
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| UsageError(format!("{text:?} is no address like 127.0.0.1:8080")))?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err(UsageError(format!("{text} is not on loopback")))
+    }
 }
 
 #[cfg(test)]
@@ -96,15 +105,34 @@ mod tests {
     #[test]
     fn the_command_line_says_where_everything_is() {
         let options = parse("--state x --http 127.0.0.1:0 --kms [::1]:9 demo").unwrap();
-        assert_eq!((options.command, options.state.as_os_str().to_str()), (Command::Demo, Some("x")));
-        assert_eq!((options.http.port(), options.kms.port(), options.dynamodb.port()), (0, 9, 8082));
+        assert_eq!(
+            (options.command, options.state.as_os_str().to_str()),
+            (Command::Demo, Some("x"))
+        );
+        assert_eq!(
+            (
+                options.http.port(),
+                options.kms.port(),
+                options.dynamodb.port()
+            ),
+            (0, 9, 8082)
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_said_in_one_line() {
-        for line in ["--state", "--http 8080", "--http 0.0.0.0:8080", "--what", "serve"] {
+        for line in [
+            "--state",
+            "--http 8080",
+            "--http 0.0.0.0:8080",
+            "--what",
+            "serve",
+        ] {
             let error = parse(line).unwrap_err().to_string();
-            assert!(error.ends_with("--help tells how") && !error.contains('\n'), "{error}");
+            assert!(
+                error.ends_with("--help tells how") && !error.contains('\n'),
+                "{error}"
+            );
         }
     }
 }

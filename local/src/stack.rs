@@ -132,10 +132,15 @@ impl Stack {
         let dynamodb = listen(config.dynamodb, "--dynamodb").await?;
         let addresses = [&http, &kms_listener, &dynamodb].map(|listener| listener.local_addr());
         let [Ok(http_address), Ok(kms_address), Ok(dynamodb_address)] = addresses else {
-            return Err(StartError::Functions("a listener has no address".to_owned()));
+            return Err(StartError::Functions(
+                "a listener has no address".to_owned(),
+            ));
         };
 
-        make_private(&config.state).map_err(|source| StartError::Folder { path: config.state.clone(), source })?;
+        make_private(&config.state).map_err(|source| StartError::Folder {
+            path: config.state.clone(),
+            source,
+        })?;
         let principals = Role::ALL.map(Role::principal).to_vec();
         let kms = LocalKms::open(Config::new(&config.state, principals))?;
         let database = open_table(&config.state)?;
@@ -148,8 +153,13 @@ impl Stack {
                 .map_err(|error| StartError::Functions(error.to_string()))?,
             resolver: config.resolver,
         };
-        let Functions { router, invocable, store } =
-            functions.assemble().map_err(|error: AssembleError| StartError::Functions(error.to_string()))?;
+        let Functions {
+            router,
+            invocable,
+            store,
+        } = functions
+            .assemble()
+            .map_err(|error: AssembleError| StartError::Functions(error.to_string()))?;
 
         let (stop, stopped) = watch::channel(false);
         let mut servers = JoinSet::new();
@@ -159,12 +169,15 @@ impl Stack {
         let served = (kms.clone(), wait(stopped.clone()));
         servers.spawn(async move { log(local_kms::serve(kms_listener, served.0, served.1).await) });
         let served = (database.clone(), wait(stopped.clone()));
-        servers.spawn(async move { log(dynoxide::server::serve_with_shutdown(dynamodb, served.0, served.1).await) });
+        servers.spawn(async move {
+            log(dynoxide::server::serve_with_shutdown(dynamodb, served.0, served.1).await)
+        });
         let served = (router.clone(), wait(stopped));
         servers.spawn(async move { log(edge::serve(http, served.0, served.1).await) });
 
         store.create_tables().await?;
-        let broker = BrokerId::parse(BROKER_ID).map_err(|error| StartError::Functions(error.to_string()))?;
+        let broker =
+            BrokerId::parse(BROKER_ID).map_err(|error| StartError::Functions(error.to_string()))?;
         Ok(Self {
             http: http_address,
             kms_address,
@@ -194,13 +207,24 @@ impl Stack {
 }
 
 async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { option, address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            option,
+            address,
+            source,
+        })
 }
 
 fn open_table(state: &Path) -> Result<Database, StartError> {
     let path = state.join("broker.sqlite");
-    let broken = |reason: String| StartError::Table { path: path.clone(), reason };
-    let text = path.to_str().ok_or_else(|| broken("its path is not UTF-8".to_owned()))?;
+    let broken = |reason: String| StartError::Table {
+        path: path.clone(),
+        reason,
+    };
+    let text = path
+        .to_str()
+        .ok_or_else(|| broken("its path is not UTF-8".to_owned()))?;
     Database::new(text).map_err(|error| broken(error.to_string()))
 }
 

@@ -26,7 +26,10 @@ impl Seen {
     /// A header's value; empty if it is absent or no text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -50,7 +53,11 @@ impl Upstream {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let routes = Router::new().fallback(answer).with_state(Arc::clone(&seen));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
-        Ok(Self { address, seen, server })
+        Ok(Self {
+            address,
+            seen,
+            server,
+        })
     }
 
     /// What it saw so far, which is then forgotten.
@@ -80,7 +87,25 @@ async fn answer(
     body: Bytes,
 ) -> impl IntoResponse {
     let redirect = uri.path().ends_with("/redirect");
-    seen.lock().unwrap_or_else(PoisonError::into_inner).push(Seen { method, uri, headers, body });
-    let status = if redirect { StatusCode::FOUND } else { StatusCode::OK };
-    (status, [("content-type", "application/json"), ("location", "/elsewhere")], r#"{"thanks":"for the call"}"#)
+    seen.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(Seen {
+            method,
+            uri,
+            headers,
+            body,
+        });
+    let status = if redirect {
+        StatusCode::FOUND
+    } else {
+        StatusCode::OK
+    };
+    (
+        status,
+        [
+            ("content-type", "application/json"),
+            ("location", "/elsewhere"),
+        ],
+        r#"{"thanks":"for the call"}"#,
+    )
 }

@@ -2,7 +2,7 @@
 //! at every later one; and `local.json`, which tells scripts where everything is.
 
 use crate::{
-    cast::{Role},
+    cast::Role,
     client,
     stack::{Stack, StartError},
 };
@@ -45,7 +45,8 @@ impl LocalFile {
             Some(found) => found,
             None => make(stack).await?,
         };
-        self.write(stack, &found).map_err(|error| self.broken(&error))?;
+        self.write(stack, &found)
+            .map_err(|error| self.broken(&error))?;
         Ok(found)
     }
 
@@ -55,10 +56,17 @@ impl LocalFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.broken(&error)),
         };
-        let value: Value = serde_json::from_str(&text).map_err(|_| self.broken(&"it is not JSON"))?;
-        let field = |name: &str| value[name].as_str().map(str::to_owned).ok_or_else(|| self.broken(&format!("it has no {name}")));
+        let value: Value =
+            serde_json::from_str(&text).map_err(|_| self.broken(&"it is not JSON"))?;
+        let field = |name: &str| {
+            value[name]
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| self.broken(&format!("it has no {name}")))
+        };
         Ok(Some(DemoWorkspace {
-            workspace: WorkspaceId::parse(&field("workspace")?).map_err(|error| self.broken(&error))?,
+            workspace: WorkspaceId::parse(&field("workspace")?)
+                .map_err(|error| self.broken(&error))?,
             token: field("token")?,
             key: field("key")?,
         }))
@@ -106,11 +114,17 @@ impl LocalFile {
 
 /// What a customer and an operator do once: open, make a key, grant, bind.
 async fn make(stack: &Stack) -> Result<DemoWorkspace, StartError> {
-    let failed = |what: &str, why: String| StartError::Workspace(format!("cannot {what} the demo workspace: {why}"));
+    let failed = |what: &str, why: String| {
+        StartError::Workspace(format!("cannot {what} the demo workspace: {why}"))
+    };
     let (workspace, token) = open(stack).await?;
     let customer = stack.customer(Role::Customer);
-    let key = customer.create_key().map_err(|error| failed("make a key for", error.to_string()))?;
-    customer.grant(&key, &stack.broker, &workspace).map_err(|error| failed("grant a key to", error.to_string()))?;
+    let key = customer
+        .create_key()
+        .map_err(|error| failed("make a key for", error.to_string()))?;
+    customer
+        .grant(&key, &stack.broker, &workspace)
+        .map_err(|error| failed("grant a key to", error.to_string()))?;
     let path = format!("/v1/workspaces/{workspace}/key");
     let bound = client::call(stack.http, "PUT", &path, &token, Some(&json!({"key": key})))
         .await
@@ -118,20 +132,35 @@ async fn make(stack: &Stack) -> Result<DemoWorkspace, StartError> {
     if bound.status != http::StatusCode::OK {
         return Err(failed("bind", bound.header("byok-error").to_owned()));
     }
-    Ok(DemoWorkspace { workspace, token, key })
+    Ok(DemoWorkspace {
+        workspace,
+        token,
+        key,
+    })
 }
 
 /// Opens `demo`. If a start was killed before it wrote down the token of the
 /// last one, that one is lost, and the next name is taken.
 async fn open(stack: &Stack) -> Result<(WorkspaceId, String), StartError> {
-    let failed = |why: &str| StartError::Workspace(format!("cannot open the demo workspace: {why}"));
-    let invoke = stack.invocable.get("open-workspace").ok_or_else(|| failed("no such function"))?;
+    let failed =
+        |why: &str| StartError::Workspace(format!("cannot open the demo workspace: {why}"));
+    let invoke = stack
+        .invocable
+        .get("open-workspace")
+        .ok_or_else(|| failed("no such function"))?;
     for number in 1..=99 {
-        let name = if number == 1 { "demo".to_owned() } else { format!("demo-{number}") };
+        let name = if number == 1 {
+            "demo".to_owned()
+        } else {
+            format!("demo-{number}")
+        };
         match invoke(json!({"workspace": name})).await {
             Ok(answer) => {
                 let workspace = WorkspaceId::parse(&name).map_err(|error| failed(error.rule))?;
-                return Ok((workspace, answer["token"].as_str().unwrap_or_default().to_owned()));
+                return Ok((
+                    workspace,
+                    answer["token"].as_str().unwrap_or_default().to_owned(),
+                ));
             }
             Err(problem) if problem.code() == Code::Conflict => {}
             Err(problem) => return Err(failed(problem.code().as_str())),

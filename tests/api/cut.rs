@@ -16,20 +16,43 @@ async fn cut_and_restore(expected: &str, cut: impl Fn(&Tenant<'_>), restore: imp
     tenant.put("thing", SECRET, &upstream).await;
     for _ in 0..2 {
         let used = tenant.use_once("thing", &upstream).await;
-        assert_eq!((used.status.as_u16(), code(&used)), (200, ""), "{}", used.json());
-        assert_eq!(upstream.take()[0].header("authorization"), format!("Bearer {SECRET}"));
+        assert_eq!(
+            (used.status.as_u16(), code(&used)),
+            (200, ""),
+            "{}",
+            used.json()
+        );
+        assert_eq!(
+            upstream.take()[0].header("authorization"),
+            format!("Bearer {SECRET}")
+        );
         let shown = tenant.call("GET", "/secrets/thing", None).await;
         assert_eq!(shown.json()["brokerCanDecrypt"], true);
 
         cut(&tenant);
         let refused = tenant.use_once("thing", &upstream).await;
-        assert_eq!((refused.status.as_u16(), code(&refused)), (424, expected), "{}", refused.json());
+        assert_eq!(
+            (refused.status.as_u16(), code(&refused)),
+            (424, expected),
+            "{}",
+            refused.json()
+        );
         assert!(upstream.take().is_empty(), "nothing may reach the upstream");
         let shown = tenant.call("GET", "/secrets/thing", None).await;
         assert_eq!(shown.json()["brokerCanDecrypt"], false);
         assert_eq!(shown.json()["kms"]["refused"], expected);
-        let put = tenant.call("PUT", "/secrets/another", Some(json!({"value": SECRET, "policy": {}}))).await;
-        assert_eq!((put.status.as_u16(), code(&put)), (424, expected), "a put needs the key as well");
+        let put = tenant
+            .call(
+                "PUT",
+                "/secrets/another",
+                Some(json!({"value": SECRET, "policy": {}})),
+            )
+            .await;
+        assert_eq!(
+            (put.status.as_u16(), code(&put)),
+            (424, expected),
+            "a put needs the key as well"
+        );
         restore(&tenant);
     }
     assert_eq!(tenant.use_once("thing", &upstream).await.status, 200);
@@ -52,10 +75,16 @@ async fn a_disabled_key_stops_the_very_next_use_until_it_is_enabled() {
     cut_and_restore(
         "key_disabled",
         |tenant| {
-            tenant.customer.call("DisableKey", json!({"KeyId": tenant.key})).unwrap();
+            tenant
+                .customer
+                .call("DisableKey", json!({"KeyId": tenant.key}))
+                .unwrap();
         },
         |tenant| {
-            tenant.customer.call("EnableKey", json!({"KeyId": tenant.key})).unwrap();
+            tenant
+                .customer
+                .call("EnableKey", json!({"KeyId": tenant.key}))
+                .unwrap();
         },
     )
     .await;
@@ -66,11 +95,23 @@ async fn a_key_scheduled_for_deletion_stops_the_very_next_use_until_that_is_canc
     cut_and_restore(
         "key_pending_deletion",
         |tenant| {
-            tenant.customer.call("ScheduleKeyDeletion", json!({"KeyId": tenant.key, "PendingWindowInDays": 7})).unwrap();
+            tenant
+                .customer
+                .call(
+                    "ScheduleKeyDeletion",
+                    json!({"KeyId": tenant.key, "PendingWindowInDays": 7}),
+                )
+                .unwrap();
         },
         |tenant| {
-            tenant.customer.call("CancelKeyDeletion", json!({"KeyId": tenant.key})).unwrap();
-            tenant.customer.call("EnableKey", json!({"KeyId": tenant.key})).unwrap();
+            tenant
+                .customer
+                .call("CancelKeyDeletion", json!({"KeyId": tenant.key}))
+                .unwrap();
+            tenant
+                .customer
+                .call("EnableKey", json!({"KeyId": tenant.key}))
+                .unwrap();
         },
     )
     .await;
@@ -93,16 +134,29 @@ async fn an_outage_of_kms_is_no_revocation() {
     let upstream = Upstream::start().await.unwrap();
     tenant.put("thing", SECRET, &upstream).await;
     let before = tenant.call("GET", "/key", None).await.json();
-    for (kind, status, expected) in
-        [(FaultKind::Throttle, 429, "kms_throttled"), (FaultKind::Internal, 503, "kms_unavailable")]
-    {
-        world.stack.kms.inject(Fault { operation: "Decrypt".to_owned(), kind, times: None });
-        let body = json!({"request": {"method": "GET", "url": upstream.url("/")}, "timeout_ms": 500});
+    for (kind, status, expected) in [
+        (FaultKind::Throttle, 429, "kms_throttled"),
+        (FaultKind::Internal, 503, "kms_unavailable"),
+    ] {
+        world.stack.kms.inject(Fault {
+            operation: "Decrypt".to_owned(),
+            kind,
+            times: None,
+        });
+        let body =
+            json!({"request": {"method": "GET", "url": upstream.url("/")}, "timeout_ms": 500});
         let refused = tenant.call("POST", "/secrets/thing/use", Some(body)).await;
-        assert_eq!((refused.status.as_u16(), code(&refused)), (status, expected));
+        assert_eq!(
+            (refused.status.as_u16(), code(&refused)),
+            (status, expected)
+        );
         assert_eq!(refused.header("retry-after"), "1");
         assert!(upstream.take().is_empty());
-        assert_eq!(tenant.call("GET", "/key", None).await.json(), before, "the key's state must not move");
+        assert_eq!(
+            tenant.call("GET", "/key", None).await.json(),
+            before,
+            "the key's state must not move"
+        );
         world.stack.kms.clear_faults();
         assert_eq!(tenant.use_once("thing", &upstream).await.status, 200);
         let _ = upstream.take();
@@ -115,11 +169,24 @@ async fn a_use_that_kms_throttled_twice_succeeds_and_names_every_attempt() {
     let tenant = Tenant::of(&world).await;
     let upstream = Upstream::start().await.unwrap();
     tenant.put("thing", SECRET, &upstream).await;
-    world.stack.kms.inject(Fault { operation: "Decrypt".to_owned(), kind: FaultKind::Throttle, times: Some(2) });
+    world.stack.kms.inject(Fault {
+        operation: "Decrypt".to_owned(),
+        kind: FaultKind::Throttle,
+        times: Some(2),
+    });
     assert_eq!(tenant.use_once("thing", &upstream).await.status, 200);
     let audit = tenant.call("GET", "/audit", None).await.json();
-    let record = audit["records"].as_array().unwrap().iter().find(|record| record["kind"] == "use").unwrap();
-    assert_eq!(record["outcome"]["kmsAttempts"].as_array().unwrap().len(), 2, "{record}");
+    let record = audit["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|record| record["kind"] == "use")
+        .unwrap();
+    assert_eq!(
+        record["outcome"]["kmsAttempts"].as_array().unwrap().len(),
+        2,
+        "{record}"
+    );
 }
 
 #[tokio::test]
@@ -128,8 +195,18 @@ async fn there_is_no_use_without_a_record_of_it() {
     let tenant = Tenant::of(&world).await;
     let upstream = Upstream::start().await.unwrap();
     tenant.put("thing", SECRET, &upstream).await;
-    world.table("DeleteTable", json!({"TableName": "audit"})).await;
+    world
+        .table("DeleteTable", json!({"TableName": "audit"}))
+        .await;
     let refused = tenant.use_once("thing", &upstream).await;
-    assert_eq!((refused.status.as_u16(), code(&refused)), (503, "audit_unavailable"), "{}", refused.json());
-    assert!(upstream.take().is_empty(), "nothing may leave without its intent stored");
+    assert_eq!(
+        (refused.status.as_u16(), code(&refused)),
+        (503, "audit_unavailable"),
+        "{}",
+        refused.json()
+    );
+    assert!(
+        upstream.take().is_empty(),
+        "nothing may leave without its intent stored"
+    );
 }

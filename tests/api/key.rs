@@ -13,22 +13,41 @@ async fn a_key_is_bound_after_a_round_trip_under_the_workspaces_own_context() {
     let tenant = Tenant::unbound(World::shared()).await;
     assert_eq!(shown(&tenant).await["state"], "unbound");
     tenant.grant();
-    let bound = tenant.call("PUT", "/key", Some(json!({"key": tenant.key}))).await;
+    let bound = tenant
+        .call("PUT", "/key", Some(json!({"key": tenant.key})))
+        .await;
     assert_eq!(bound.status, 200, "{}", bound.json());
     let body = bound.json();
-    assert_eq!((body["state"].as_str(), body["key"].as_str()), (Some("active"), Some(tenant.key.as_str())));
-    let operations: Vec<_> = body["probes"].as_array().unwrap().iter().map(|probe| probe["operation"].clone()).collect();
+    assert_eq!(
+        (body["state"].as_str(), body["key"].as_str()),
+        (Some("active"), Some(tenant.key.as_str()))
+    );
+    let operations: Vec<_> = body["probes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|probe| probe["operation"].clone())
+        .collect();
     assert_eq!(operations, ["GenerateDataKey", "Decrypt", "DescribeKey"]);
 
     let events = tenant.world.events(&tenant.workspace);
-    let names: Vec<_> = events.iter().map(|event| event["eventName"].as_str().unwrap()).collect();
+    let names: Vec<_> = events
+        .iter()
+        .map(|event| event["eventName"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["GenerateDataKey", "Decrypt"]);
     for (event, probe) in events.iter().zip(body["probes"].as_array().unwrap()) {
         assert_eq!(event["requestID"], probe["kmsRequestId"]);
-        assert_eq!(event["requestParameters"]["encryptionContext"]["byok:secret"], "$probe");
+        assert_eq!(
+            event["requestParameters"]["encryptionContext"]["byok:secret"],
+            "$probe"
+        );
     }
     let now = shown(&tenant).await;
-    assert_eq!((now["state"].as_str(), now["key"].as_str()), (Some("active"), Some(tenant.key.as_str())));
+    assert_eq!(
+        (now["state"].as_str(), now["key"].as_str()),
+        (Some("active"), Some(tenant.key.as_str()))
+    );
     assert_eq!(now["revision"], body["revision"]);
 }
 
@@ -38,8 +57,15 @@ async fn a_proof_that_fails_stores_nothing_and_names_the_call_and_the_missing_st
     let before = shown(&tenant).await;
     let mut pasted: Vec<Value> = Vec::new();
     for operation in ["GenerateDataKey", "Decrypt"] {
-        let refused = tenant.call("PUT", "/key", Some(json!({"key": tenant.key}))).await;
-        assert_eq!((refused.status.as_u16(), code(&refused)), (424, "key_access_denied"), "{}", refused.json());
+        let refused = tenant
+            .call("PUT", "/key", Some(json!({"key": tenant.key})))
+            .await;
+        assert_eq!(
+            (refused.status.as_u16(), code(&refused)),
+            (424, "key_access_denied"),
+            "{}",
+            refused.json()
+        );
         let problem = refused.json();
         assert_eq!(problem["operation"], operation);
         assert!(problem["kmsRequestIds"][0].is_string(), "{problem}");
@@ -50,31 +76,70 @@ async fn a_proof_that_fails_stores_nothing_and_names_the_call_and_the_missing_st
         pasted.push(statement);
         tenant.paste(&tenant.key_policy(&pasted));
     }
-    let bound = tenant.call("PUT", "/key", Some(json!({"key": tenant.key}))).await;
-    assert_eq!(bound.status, 200, "the statements that were named must be enough: {}", bound.json());
-    assert_eq!(bound.json()["probes"][2]["result"], "denied", "DescribeKey was not pasted");
+    let bound = tenant
+        .call("PUT", "/key", Some(json!({"key": tenant.key})))
+        .await;
+    assert_eq!(
+        bound.status,
+        200,
+        "the statements that were named must be enough: {}",
+        bound.json()
+    );
+    assert_eq!(
+        bound.json()["probes"][2]["result"],
+        "denied",
+        "DescribeKey was not pasted"
+    );
 }
 
 #[tokio::test]
 async fn the_policy_that_the_broker_writes_makes_the_key_work_for_its_workspace_and_no_other() {
     let world = World::shared();
     let (tenant, other) = (Tenant::unbound(world).await, Tenant::unbound(world).await);
-    let written = tenant.call("GET", "/key/policy?format=json", None).await.json();
+    let written = tenant
+        .call("GET", "/key/policy?format=json", None)
+        .await
+        .json();
     tenant.paste(&tenant.key_policy(written["statements"].as_array().unwrap()));
-    let bound = tenant.call("PUT", "/key", Some(json!({"key": tenant.key}))).await;
+    let bound = tenant
+        .call("PUT", "/key", Some(json!({"key": tenant.key})))
+        .await;
     assert_eq!(bound.status, 200, "{}", bound.json());
-    assert!(bound.json()["probes"].as_array().unwrap().iter().all(|probe| probe["result"] == "allowed"));
+    assert!(
+        bound.json()["probes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|probe| probe["result"] == "allowed")
+    );
 
-    let stolen = other.call("PUT", "/key", Some(json!({"key": tenant.key}))).await;
-    assert_eq!((stolen.status.as_u16(), code(&stolen)), (424, "key_access_denied"), "{}", stolen.json());
-    let done = world.events(&other.workspace).iter().filter(|event| event["errorCode"].is_null()).count();
-    assert_eq!(done, 0, "no call may have succeeded for the other workspace");
+    let stolen = other
+        .call("PUT", "/key", Some(json!({"key": tenant.key})))
+        .await;
+    assert_eq!(
+        (stolen.status.as_u16(), code(&stolen)),
+        (424, "key_access_denied"),
+        "{}",
+        stolen.json()
+    );
+    let done = world
+        .events(&other.workspace)
+        .iter()
+        .filter(|event| event["errorCode"].is_null())
+        .count();
+    assert_eq!(
+        done, 0,
+        "no call may have succeeded for the other workspace"
+    );
 
     let mut cut = written["statements"].as_array().unwrap().clone();
     cut.push(written["cut"].clone());
     tenant.paste(&tenant.key_policy(&cut));
     let checked = tenant.call("POST", "/key/checks", None).await;
-    assert_eq!((checked.status.as_u16(), code(&checked)), (424, "key_access_denied"));
+    assert_eq!(
+        (checked.status.as_u16(), code(&checked)),
+        (424, "key_access_denied")
+    );
 }
 
 #[tokio::test]
@@ -91,12 +156,28 @@ async fn a_key_of_the_wrong_kind_is_refused_in_words() {
         })]);
         let made = tenant
             .customer
-            .call("CreateKey", json!({"KeySpec": spec, "KeyUsage": usage, "Policy": policy.to_string()}))
+            .call(
+                "CreateKey",
+                json!({"KeySpec": spec, "KeyUsage": usage, "Policy": policy.to_string()}),
+            )
             .unwrap();
-        let refused = tenant.call("PUT", "/key", Some(json!({"key": made["KeyMetadata"]["Arn"]}))).await;
+        let refused = tenant
+            .call(
+                "PUT",
+                "/key",
+                Some(json!({"key": made["KeyMetadata"]["Arn"]})),
+            )
+            .await;
         let problem = refused.json();
-        assert_eq!((refused.status.as_u16(), problem["field"].as_str()), (400, Some("key")), "{spec}: {problem}");
-        assert!(problem["detail"].as_str().unwrap().contains(word), "{spec}: {problem}");
+        assert_eq!(
+            (refused.status.as_u16(), problem["field"].as_str()),
+            (400, Some("key")),
+            "{spec}: {problem}"
+        );
+        assert!(
+            problem["detail"].as_str().unwrap().contains(word),
+            "{spec}: {problem}"
+        );
     }
     assert_eq!(shown(&tenant).await["key"], Value::Null);
 }
@@ -114,7 +195,11 @@ async fn what_is_no_key_arn_is_refused_without_a_call() {
         json!({"key": tenant.key, "force": true}),
     ] {
         let refused = tenant.call("PUT", "/key", Some(body.clone())).await;
-        assert_eq!((refused.status.as_u16(), code(&refused)), (400, "invalid_request"), "{body}");
+        assert_eq!(
+            (refused.status.as_u16(), code(&refused)),
+            (400, "invalid_request"),
+            "{body}"
+        );
     }
     assert!(tenant.world.events(&tenant.workspace).is_empty());
 }
@@ -123,15 +208,30 @@ async fn what_is_no_key_arn_is_refused_without_a_call() {
 async fn a_key_that_is_absent_disabled_or_ending_is_named_by_its_own_code() {
     let tenant = Tenant::unbound(World::shared()).await;
     tenant.grant();
-    let absent = tenant.key.replace(&tenant.key[tenant.key.len() - 12..], "000000000000");
-    let refused = tenant.call("PUT", "/key", Some(json!({"key": absent}))).await;
-    assert_eq!((refused.status.as_u16(), code(&refused)), (424, "key_not_found"), "{}", refused.json());
+    let absent = tenant
+        .key
+        .replace(&tenant.key[tenant.key.len() - 12..], "000000000000");
+    let refused = tenant
+        .call("PUT", "/key", Some(json!({"key": absent})))
+        .await;
+    assert_eq!(
+        (refused.status.as_u16(), code(&refused)),
+        (424, "key_not_found"),
+        "{}",
+        refused.json()
+    );
     for (operation, input, expected) in [
         ("DisableKey", json!({"KeyId": tenant.key}), "key_disabled"),
-        ("ScheduleKeyDeletion", json!({"KeyId": tenant.key, "PendingWindowInDays": 7}), "key_pending_deletion"),
+        (
+            "ScheduleKeyDeletion",
+            json!({"KeyId": tenant.key, "PendingWindowInDays": 7}),
+            "key_pending_deletion",
+        ),
     ] {
         tenant.customer.call(operation, input).unwrap();
-        let refused = tenant.call("PUT", "/key", Some(json!({"key": tenant.key}))).await;
+        let refused = tenant
+            .call("PUT", "/key", Some(json!({"key": tenant.key})))
+            .await;
         assert_eq!((refused.status.as_u16(), code(&refused)), (424, expected));
     }
 }
@@ -140,18 +240,40 @@ async fn a_key_that_is_absent_disabled_or_ending_is_named_by_its_own_code() {
 async fn after_a_new_binding_new_puts_use_the_new_key_and_old_secrets_still_open() {
     let tenant = Tenant::new().await;
     let upstream = local::Upstream::start().await.unwrap();
-    tenant.put("old", "value-under-the-first-key", &upstream).await;
+    tenant
+        .put("old", "value-under-the-first-key", &upstream)
+        .await;
     let second = tenant.customer.create_key().unwrap();
-    tenant.customer.grant(&second, &tenant.world.stack.broker, &tenant.workspace).unwrap();
-    assert_eq!(tenant.call("PUT", "/key", Some(json!({"key": second}))).await.status, 200);
-    let put = tenant.put("new", "value-under-the-second-key", &upstream).await;
+    tenant
+        .customer
+        .grant(&second, &tenant.world.stack.broker, &tenant.workspace)
+        .unwrap();
+    assert_eq!(
+        tenant
+            .call("PUT", "/key", Some(json!({"key": second})))
+            .await
+            .status,
+        200
+    );
+    let put = tenant
+        .put("new", "value-under-the-second-key", &upstream)
+        .await;
     assert_eq!(put.json()["wrappedBy"], second);
-    for (name, value) in [("old", "value-under-the-first-key"), ("new", "value-under-the-second-key")] {
+    for (name, value) in [
+        ("old", "value-under-the-first-key"),
+        ("new", "value-under-the-second-key"),
+    ] {
         assert_eq!(tenant.use_once(name, &upstream).await.status, 200);
-        assert_eq!(upstream.take()[0].header("authorization"), format!("Bearer {value}"));
+        assert_eq!(
+            upstream.take()[0].header("authorization"),
+            format!("Bearer {value}")
+        );
     }
     let now = shown(&tenant).await;
-    assert_eq!((now["key"].as_str(), now["former"][0].as_str()), (Some(second.as_str()), Some(tenant.key.as_str())));
+    assert_eq!(
+        (now["key"].as_str(), now["former"][0].as_str()),
+        (Some(second.as_str()), Some(tenant.key.as_str()))
+    );
 }
 
 #[tokio::test]
@@ -162,8 +284,16 @@ async fn another_customers_account_works_the_same() {
     let key = other.create_key().unwrap();
     let refused = tenant.call("PUT", "/key", Some(json!({"key": key}))).await;
     assert_eq!(code(&refused), "key_access_denied");
-    other.grant(&key, &world.stack.broker, &tenant.workspace).unwrap();
-    assert_eq!(tenant.call("PUT", "/key", Some(json!({"key": key}))).await.status, 200);
+    other
+        .grant(&key, &world.stack.broker, &tenant.workspace)
+        .unwrap();
+    assert_eq!(
+        tenant
+            .call("PUT", "/key", Some(json!({"key": key})))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -172,11 +302,22 @@ async fn a_missing_right_of_the_brokers_own_role_turns_the_binding_away() {
     let tenant = Tenant::unbound(&world).await;
     tenant.grant();
     for missing in ["kms:GenerateDataKey", "kms:Decrypt"] {
-        let actions: Vec<_> =
-            ["kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"].into_iter().filter(|action| *action != missing).collect();
+        let actions: Vec<_> = ["kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"]
+            .into_iter()
+            .filter(|action| *action != missing)
+            .collect();
         let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]});
-        world.stack.kms.set_identity_policy(Role::Broker.access_key_id(), Some(&policy)).unwrap();
-        let refused = tenant.call("PUT", "/key", Some(json!({"key": tenant.key}))).await;
-        assert_eq!((code(&refused), refused.json()["operation"].as_str()), ("key_access_denied", missing.strip_prefix("kms:")));
+        world
+            .stack
+            .kms
+            .set_identity_policy(Role::Broker.access_key_id(), Some(&policy))
+            .unwrap();
+        let refused = tenant
+            .call("PUT", "/key", Some(json!({"key": tenant.key})))
+            .await;
+        assert_eq!(
+            (code(&refused), refused.json()["operation"].as_str()),
+            ("key_access_denied", missing.strip_prefix("kms:"))
+        );
     }
 }

@@ -2,6 +2,8 @@
 //! subject. Status, code and headers are checked, and what the customer's KMS
 //! and the upstream saw.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 mod world;
 
 mod cut;

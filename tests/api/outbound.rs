@@ -17,20 +17,43 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 const SECRET: &str = "the-secret-of-the-outbound-tests";
 
 async fn put_policy(tenant: &Tenant<'_>, policy: Value) {
-    let put = tenant.call("PUT", "/secrets/thing", Some(json!({"value": SECRET, "policy": policy}))).await;
+    let put = tenant
+        .call(
+            "PUT",
+            "/secrets/thing",
+            Some(json!({"value": SECRET, "policy": policy})),
+        )
+        .await;
     assert_eq!(put.status, 201, "{}", put.json());
 }
 
 async fn use_at(tenant: &Tenant<'_>, request: Value) -> Answer {
-    tenant.call("POST", "/secrets/thing/use", Some(json!({"request": request}))).await
+    tenant
+        .call(
+            "POST",
+            "/secrets/thing/use",
+            Some(json!({"request": request})),
+        )
+        .await
 }
 
-async fn via(tenant: &Tenant<'_>, method: &str, path: &str, headers: &[(&str, &str)], body: &'static [u8]) -> Answer {
-    let mut request = Request::builder().method(method).uri(tenant.path(&format!("/via/thing{path}")));
+async fn via(
+    tenant: &Tenant<'_>,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &'static [u8],
+) -> Answer {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(tenant.path(&format!("/via/thing{path}")));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    tenant.world.send(request.body(Full::new(Bytes::from_static(body))).unwrap()).await
+    tenant
+        .world
+        .send(request.body(Full::new(Bytes::from_static(body))).unwrap())
+        .await
 }
 
 #[tokio::test]
@@ -40,26 +63,61 @@ async fn the_secret_goes_into_its_slot_and_nowhere_else() {
     let destinations = json!([{"url": upstream.url("/")}]);
     let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("user:{SECRET}")));
     for (inject, header, value, query) in [
-        (json!({"header": "x-api-key"}), "x-api-key", SECRET.to_owned(), None),
-        (json!({"header": "authorization", "format": "Token {secret}"}), "authorization", format!("Token {SECRET}"), None),
-        (json!({"basic": {"username": "user"}}), "authorization", basic, None),
-        (json!({"query": "key"}), "x-absent", String::new(), Some(format!("a=1&key={SECRET}"))),
+        (
+            json!({"header": "x-api-key"}),
+            "x-api-key",
+            SECRET.to_owned(),
+            None,
+        ),
+        (
+            json!({"header": "authorization", "format": "Token {secret}"}),
+            "authorization",
+            format!("Token {SECRET}"),
+            None,
+        ),
+        (
+            json!({"basic": {"username": "user"}}),
+            "authorization",
+            basic,
+            None,
+        ),
+        (
+            json!({"query": "key"}),
+            "x-absent",
+            String::new(),
+            Some(format!("a=1&key={SECRET}")),
+        ),
     ] {
-        put_policy(&tenant, json!({"destinations": destinations, "inject": inject})).await;
+        put_policy(
+            &tenant,
+            json!({"destinations": destinations, "inject": inject}),
+        )
+        .await;
         let used = use_at(
             &tenant,
             json!({"method": "POST", "url": upstream.url("/x?a=1"), "headers": {"x-mine": "{secret}", "x-two": ["a", "b"]}, "body": "{secret}"}),
         )
         .await;
-        assert_eq!((used.status.as_u16(), used.json()["status"].as_u64()), (200, Some(200)), "{}", used.json());
+        assert_eq!(
+            (used.status.as_u16(), used.json()["status"].as_u64()),
+            (200, Some(200)),
+            "{}",
+            used.json()
+        );
         let seen = upstream.take();
         assert_eq!(seen.len(), 1);
         assert_eq!(seen[0].header(header), value, "{inject}");
         assert_eq!(seen[0].uri.query(), Some(query.as_deref().unwrap_or("a=1")));
-        assert_eq!((seen[0].header("x-mine"), &seen[0].body[..]), ("{secret}", &b"{secret}"[..]));
+        assert_eq!(
+            (seen[0].header("x-mine"), &seen[0].body[..]),
+            ("{secret}", &b"{secret}"[..])
+        );
         assert_eq!(seen[0].headers.get_all("x-two").iter().count(), 2);
         let whole = format!("{:?}", seen[0]);
-        assert!(!whole.contains("byok_"), "the broker's token stays with the broker");
+        assert!(
+            !whole.contains("byok_"),
+            "the broker's token stays with the broker"
+        );
         assert!(!holds(&used.body, SECRET));
     }
 }
@@ -68,7 +126,11 @@ async fn the_secret_goes_into_its_slot_and_nowhere_else() {
 async fn a_destination_that_the_policy_does_not_name_is_refused_before_kms_is_asked() {
     let tenant = Tenant::new().await;
     let upstream = Upstream::start().await.unwrap();
-    put_policy(&tenant, json!({"destinations": [{"url": upstream.url("/v1/"), "methods": ["GET"]}]})).await;
+    put_policy(
+        &tenant,
+        json!({"destinations": [{"url": upstream.url("/v1/"), "methods": ["GET"]}]}),
+    )
+    .await;
     let asked = tenant.world.events(&tenant.workspace).len();
     for (method, url) in [
         ("GET", upstream.url("/v1x")),
@@ -76,26 +138,58 @@ async fn a_destination_that_the_policy_does_not_name_is_refused_before_kms_is_as
         ("GET", upstream.url("/v1/../v2")),
         ("POST", upstream.url("/v1/thing")),
         ("GET", upstream.url("/v1/").replace("http://", "https://")),
-        ("GET", format!("http://localhost:{}/v1/", upstream.address.port())),
+        (
+            "GET",
+            format!("http://localhost:{}/v1/", upstream.address.port()),
+        ),
     ] {
         let refused = use_at(&tenant, json!({"method": method, "url": url})).await;
-        assert_eq!((refused.status.as_u16(), code(&refused)), (403, "destination_denied"), "{method} {url}");
+        assert_eq!(
+            (refused.status.as_u16(), code(&refused)),
+            (403, "destination_denied"),
+            "{method} {url}"
+        );
     }
-    for url in ["", "nonsense", "ftp://x/", "http://user@127.0.0.1/", "http://127.1/v1/", &upstream.url("/v1/%2e%2e/x")] {
+    for url in [
+        "",
+        "nonsense",
+        "ftp://x/",
+        "http://user@127.0.0.1/",
+        "http://127.1/v1/",
+        &upstream.url("/v1/%2e%2e/x"),
+    ] {
         let refused = use_at(&tenant, json!({"method": "GET", "url": url})).await;
-        assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some("request.url")), "{url}");
+        assert_eq!(
+            (refused.status.as_u16(), refused.json()["field"].as_str()),
+            (400, Some("request.url")),
+            "{url}"
+        );
     }
-    assert_eq!(tenant.world.events(&tenant.workspace).len(), asked, "KMS must not be asked");
+    assert_eq!(
+        tenant.world.events(&tenant.workspace).len(),
+        asked,
+        "KMS must not be asked"
+    );
     assert!(upstream.take().is_empty());
 }
 
 #[tokio::test]
 async fn a_private_or_metadata_address_is_never_dialled() {
     let tenant = Tenant::new().await;
-    for url in ["https://10.0.0.1/", "https://169.254.169.254/", "https://[fd00:ec2::254]/", "http://192.0.2.1/"] {
+    for url in [
+        "https://10.0.0.1/",
+        "https://169.254.169.254/",
+        "https://[fd00:ec2::254]/",
+        "http://192.0.2.1/",
+    ] {
         put_policy(&tenant, json!({"destinations": [{"url": url}]})).await;
         let refused = use_at(&tenant, json!({"method": "GET", "url": url})).await;
-        assert_eq!((refused.status.as_u16(), code(&refused)), (403, "destination_denied"), "{url}: {}", refused.json());
+        assert_eq!(
+            (refused.status.as_u16(), code(&refused)),
+            (403, "destination_denied"),
+            "{url}: {}",
+            refused.json()
+        );
     }
 }
 
@@ -103,9 +197,23 @@ async fn a_private_or_metadata_address_is_never_dialled() {
 async fn a_redirect_is_answered_as_it_is_and_not_followed() {
     let tenant = Tenant::new().await;
     let upstream = Upstream::start().await.unwrap();
-    put_policy(&tenant, json!({"destinations": [{"url": upstream.url("/")}]})).await;
-    let used = use_at(&tenant, json!({"method": "GET", "url": upstream.url("/redirect")})).await;
-    assert_eq!((used.json()["status"].as_u64(), used.json()["headers"]["location"].as_str()), (Some(302), Some("/elsewhere")));
+    put_policy(
+        &tenant,
+        json!({"destinations": [{"url": upstream.url("/")}]}),
+    )
+    .await;
+    let used = use_at(
+        &tenant,
+        json!({"method": "GET", "url": upstream.url("/redirect")}),
+    )
+    .await;
+    assert_eq!(
+        (
+            used.json()["status"].as_u64(),
+            used.json()["headers"]["location"].as_str()
+        ),
+        (Some(302), Some("/elsewhere"))
+    );
     assert_eq!(upstream.take().len(), 1);
 }
 
@@ -125,7 +233,12 @@ async fn an_upstream_that_is_not_there_is_said_so_and_recorded() {
         tokio::task::yield_now().await;
         refused = use_at(&tenant, json!({"method": "GET", "url": url})).await;
     }
-    assert_eq!((refused.status.as_u16(), code(&refused)), (502, "upstream_unreachable"), "{}", refused.json());
+    assert_eq!(
+        (refused.status.as_u16(), code(&refused)),
+        (502, "upstream_unreachable"),
+        "{}",
+        refused.json()
+    );
     let audit = tenant.call("GET", "/audit", None).await.json();
     let last = audit["records"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["outcome"]["code"], "upstream_unreachable", "{last}");
@@ -139,28 +252,72 @@ async fn an_upstream_that_does_not_answer_in_time_is_a_504() {
     put_policy(&tenant, json!({"destinations": [{"url": url}]})).await;
     let body = json!({"request": {"method": "GET", "url": url}, "timeout_ms": 300});
     let refused = tenant.call("POST", "/secrets/thing/use", Some(body)).await;
-    assert_eq!((refused.status.as_u16(), code(&refused)), (504, "upstream_timeout"), "{}", refused.json());
+    assert_eq!(
+        (refused.status.as_u16(), code(&refused)),
+        (504, "upstream_timeout"),
+        "{}",
+        refused.json()
+    );
 }
 
 #[tokio::test]
 async fn the_pass_through_takes_the_token_wherever_a_key_would_go_and_changes_nothing_else() {
     let tenant = Tenant::new().await;
     let upstream = Upstream::start().await.unwrap();
-    put_policy(&tenant, json!({"destinations": [{"url": upstream.url("/v1/")}, {"url": upstream.url("/v2/")}]})).await;
+    put_policy(
+        &tenant,
+        json!({"destinations": [{"url": upstream.url("/v1/")}, {"url": upstream.url("/v2/")}]}),
+    )
+    .await;
     let bearer = format!("Bearer {}", tenant.token);
-    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{}:", tenant.token)));
-    for headers in [("authorization", bearer.as_str()), ("authorization", &basic), ("x-api-key", &tenant.token)] {
-        let answer = via(&tenant, "POST", "/charges/a%2Fb?x=%20y", &[headers, ("x-mine", "kept")], b"amount=1").await;
+    let basic = format!(
+        "Basic {}",
+        BASE64_STANDARD.encode(format!("{}:", tenant.token))
+    );
+    for headers in [
+        ("authorization", bearer.as_str()),
+        ("authorization", &basic),
+        ("x-api-key", &tenant.token),
+    ] {
+        let answer = via(
+            &tenant,
+            "POST",
+            "/charges/a%2Fb?x=%20y",
+            &[headers, ("x-mine", "kept")],
+            b"amount=1",
+        )
+        .await;
         // A path with an encoded slash could be read in two ways, and is refused.
-        assert_eq!((answer.status.as_u16(), code(&answer)), (400, "invalid_request"));
-        let answer = via(&tenant, "POST", "/charges?x=%20y", &[headers, ("x-mine", "kept")], b"amount=1").await;
-        assert_eq!((answer.status.as_u16(), code(&answer)), (200, ""), "{}", answer.json());
+        assert_eq!(
+            (answer.status.as_u16(), code(&answer)),
+            (400, "invalid_request")
+        );
+        let answer = via(
+            &tenant,
+            "POST",
+            "/charges?x=%20y",
+            &[headers, ("x-mine", "kept")],
+            b"amount=1",
+        )
+        .await;
+        assert_eq!(
+            (answer.status.as_u16(), code(&answer)),
+            (200, ""),
+            "{}",
+            answer.json()
+        );
         assert_eq!(&answer.body[..], br#"{"thanks":"for the call"}"#);
         assert!(!answer.header("byok-receipt").is_empty());
         let seen = upstream.take();
         assert_eq!(seen.len(), 1);
-        assert_eq!((seen[0].uri.path(), seen[0].uri.query()), ("/v1/charges", Some("x=%20y")));
-        assert_eq!((seen[0].header("authorization"), seen[0].header("x-mine")), (format!("Bearer {SECRET}").as_str(), "kept"));
+        assert_eq!(
+            (seen[0].uri.path(), seen[0].uri.query()),
+            ("/v1/charges", Some("x=%20y"))
+        );
+        assert_eq!(
+            (seen[0].header("authorization"), seen[0].header("x-mine")),
+            (format!("Bearer {SECRET}").as_str(), "kept")
+        );
         assert_eq!(seen[0].header("host"), upstream.address.to_string());
         assert!(!format!("{:?}", seen[0]).contains(&tenant.token));
         assert_eq!(&seen[0].body[..], b"amount=1");
@@ -170,11 +327,25 @@ async fn the_pass_through_takes_the_token_wherever_a_key_would_go_and_changes_no
         assert_eq!(answer.status, 200, "{path:?}: {}", answer.json());
         assert_eq!(upstream.take()[0].uri.path(), "/v1/");
     }
-    let inside = via(&tenant, "GET", "//evil.example/", &[("authorization", &bearer)], b"").await;
-    assert_eq!((inside.status.as_u16(), upstream.take()[0].uri.path()), (200, "/v1//evil.example/"));
+    let inside = via(
+        &tenant,
+        "GET",
+        "//evil.example/",
+        &[("authorization", &bearer)],
+        b"",
+    )
+    .await;
+    assert_eq!(
+        (inside.status.as_u16(), upstream.take()[0].uri.path()),
+        (200, "/v1//evil.example/")
+    );
     for path in ["/../v2/x", "/%2e%2e/v2/x", "/..%2fv2"] {
         let answer = via(&tenant, "GET", path, &[("authorization", &bearer)], b"").await;
-        assert!(matches!(answer.status.as_u16(), 400 | 403), "{path}: {}", answer.status);
+        assert!(
+            matches!(answer.status.as_u16(), 400 | 403),
+            "{path}: {}",
+            answer.status
+        );
         let seen = upstream.take();
         assert!(seen.is_empty(), "{path} reached {:?}", seen[0].uri);
     }
@@ -187,7 +358,11 @@ async fn the_brokers_own_refusals_on_the_pass_through_are_told_apart_by_a_header
     put_policy(&tenant, json!({})).await;
     let bearer = format!("Bearer {}", tenant.token);
     let denied = via(&tenant, "GET", "/x", &[("authorization", &bearer)], b"").await;
-    assert_eq!((denied.status.as_u16(), code(&denied)), (403, "destination_denied"), "no destination, so no use");
+    assert_eq!(
+        (denied.status.as_u16(), code(&denied)),
+        (403, "destination_denied"),
+        "no destination, so no use"
+    );
     assert!(denied.header("byok-receipt").is_empty() && upstream.take().is_empty());
 }
 
@@ -217,14 +392,34 @@ async fn each_use_is_one_decrypt_in_the_customers_log_and_one_receipt_that_names
     assert_eq!(decrypts.len(), receipts.len());
     for (event, (id, kms)) in decrypts.iter().zip(&receipts) {
         assert_eq!(event["requestID"], *kms);
-        assert!(event["userAgent"].as_str().unwrap().contains(id), "the customer's log names the receipt: {event}");
-        assert_eq!(event["requestParameters"]["encryptionContext"]["byok:version"], "1");
+        assert!(
+            event["userAgent"].as_str().unwrap().contains(id),
+            "the customer's log names the receipt: {event}"
+        );
+        assert_eq!(
+            event["requestParameters"]["encryptionContext"]["byok:version"],
+            "1"
+        );
     }
     let audit = tenant.call("GET", "/audit", None).await.json();
     for (id, kms) in &receipts {
-        let record = audit["records"].as_array().unwrap().iter().find(|record| record["id"] == *id).unwrap();
-        assert_eq!((record["kind"].as_str(), record["secret"].as_str()), (Some("use"), Some("thing")));
-        assert_eq!((record["outcome"]["code"].as_str(), record["outcome"]["kmsRequestId"].as_str()), (Some("ok"), Some(kms.as_str())));
+        let record = audit["records"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|record| record["id"] == *id)
+            .unwrap();
+        assert_eq!(
+            (record["kind"].as_str(), record["secret"].as_str()),
+            (Some("use"), Some("thing"))
+        );
+        assert_eq!(
+            (
+                record["outcome"]["code"].as_str(),
+                record["outcome"]["kmsRequestId"].as_str()
+            ),
+            (Some("ok"), Some(kms.as_str()))
+        );
         assert_eq!(record["destination"], upstream.url("/v1/thing"));
     }
 }
@@ -240,8 +435,17 @@ async fn the_audit_trail_is_read_in_order_a_page_at_a_time() {
     let mut ids = Vec::new();
     let mut after = String::new();
     loop {
-        let page = tenant.call("GET", &format!("/audit?limit=3{after}"), None).await.json();
-        ids.extend(page["records"].as_array().unwrap().iter().map(|record| record["id"].as_str().unwrap().to_owned()));
+        let page = tenant
+            .call("GET", &format!("/audit?limit=3{after}"), None)
+            .await
+            .json();
+        ids.extend(
+            page["records"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|record| record["id"].as_str().unwrap().to_owned()),
+        );
         match page["next"].as_str() {
             Some(next) => after = format!("&after={next}"),
             None => break,
@@ -250,10 +454,20 @@ async fn the_audit_trail_is_read_in_order_a_page_at_a_time() {
     // open, bind, put and seven uses
     assert_eq!(ids.len(), 10);
     assert!(ids.is_sorted());
-    let other = tenant.call("GET", "/audit?day=2001-01-01", None).await.json();
+    let other = tenant
+        .call("GET", "/audit?day=2001-01-01", None)
+        .await
+        .json();
     assert_eq!(other["records"].as_array().unwrap().len(), 0);
     for query in ["?day=today", "?after=x", "?limit=1000"] {
-        assert_eq!(tenant.call("GET", &format!("/audit{query}"), None).await.status, 400, "{query}");
+        assert_eq!(
+            tenant
+                .call("GET", &format!("/audit{query}"), None)
+                .await
+                .status,
+            400,
+            "{query}"
+        );
     }
 }
 
@@ -262,43 +476,79 @@ async fn an_expired_secret_is_gone_for_uses_and_its_expiry_cannot_be_edited_away
     let moved = Arc::new(AtomicI64::new(0));
     let clock = Arc::clone(&moved);
     let world = World::own(|config| StackConfig {
-        clock: api::Clock::from_fn(move || OffsetDateTime::now_utc() + Duration::seconds(clock.load(Ordering::SeqCst))),
+        clock: api::Clock::from_fn(move || {
+            OffsetDateTime::now_utc() + Duration::seconds(clock.load(Ordering::SeqCst))
+        }),
         ..config
     })
     .await;
     let tenant = Tenant::of(&world).await;
     let upstream = Upstream::start().await.unwrap();
-    let end = (OffsetDateTime::now_utc() + Duration::hours(1)).format(&Rfc3339).unwrap();
+    let end = (OffsetDateTime::now_utc() + Duration::hours(1))
+        .format(&Rfc3339)
+        .unwrap();
     let body = json!({"value": SECRET, "policy": {"destinations": [{"url": upstream.url("/")}]}, "expires_at": end});
-    assert_eq!(tenant.call("PUT", "/secrets/thing", Some(body)).await.status, 201);
+    assert_eq!(
+        tenant
+            .call("PUT", "/secrets/thing", Some(body))
+            .await
+            .status,
+        201
+    );
     assert_eq!(tenant.use_once("thing", &upstream).await.status, 200);
     moved.store(3601, Ordering::SeqCst);
     let _ = upstream.take();
     let refused = tenant.use_once("thing", &upstream).await;
-    assert_eq!((refused.status.as_u16(), code(&refused)), (410, "secret_expired"));
+    assert_eq!(
+        (refused.status.as_u16(), code(&refused)),
+        (410, "secret_expired")
+    );
     // The policy without its expiry is another policy: the customer's KMS does not open for it.
     let key = json!({"pk": {"S": format!("W#{}", tenant.workspace)}, "sk": {"S": "S#thing"}});
-    let mut item = world.table("GetItem", json!({"TableName": "broker", "Key": key})).await["Item"].clone();
+    let mut item = world
+        .table("GetItem", json!({"TableName": "broker", "Key": key}))
+        .await["Item"]
+        .clone();
     let policy = item["policy"]["S"].as_str().unwrap();
     let mut edited: Value = serde_json::from_str(policy).unwrap();
-    assert!(edited.as_object_mut().unwrap().remove("expires_at").is_some(), "{policy}");
+    assert!(
+        edited
+            .as_object_mut()
+            .unwrap()
+            .remove("expires_at")
+            .is_some(),
+        "{policy}"
+    );
     item["policy"] = json!({"S": edited.to_string()});
-    world.table("PutItem", json!({"TableName": "broker", "Item": item})).await;
+    world
+        .table("PutItem", json!({"TableName": "broker", "Item": item}))
+        .await;
     let refused = tenant.use_once("thing", &upstream).await;
-    assert_eq!((refused.status.as_u16(), code(&refused)), (500, "integrity_failure"), "{}", refused.json());
+    assert_eq!(
+        (refused.status.as_u16(), code(&refused)),
+        (500, "integrity_failure"),
+        "{}",
+        refused.json()
+    );
     assert!(upstream.take().is_empty());
 }
 
 #[tokio::test]
 async fn an_earlier_version_must_satisfy_its_own_policy_and_the_heads() {
     let tenant = Tenant::new().await;
-    let (old, new) = (Upstream::start().await.unwrap(), Upstream::start().await.unwrap());
+    let (old, new) = (
+        Upstream::start().await.unwrap(),
+        Upstream::start().await.unwrap(),
+    );
     put_policy(&tenant, json!({"destinations": [{"url": old.url("/")}]})).await;
     put_policy(&tenant, json!({"destinations": [{"url": new.url("/")}]})).await;
     for upstream in [&old, &new] {
         let body = json!({"request": {"method": "GET", "url": upstream.url("/")}, "version": 1});
         let refused = tenant.call("POST", "/secrets/thing/use", Some(body)).await;
-        assert_eq!((refused.status.as_u16(), code(&refused)), (403, "destination_denied"));
+        assert_eq!(
+            (refused.status.as_u16(), code(&refused)),
+            (403, "destination_denied")
+        );
         assert!(upstream.take().is_empty());
     }
 }
@@ -314,23 +564,57 @@ async fn what_is_wrong_with_a_use_is_said_by_field() {
         (json!({"request": 7}), "request"),
         (json!({"request": {"url": url}}), "request.method"),
         (json!({"request": {"method": "GET"}}), "request.url"),
-        (json!({"request": {"method": "G T", "url": url}}), "request.method"),
-        (json!({"request": {"method": "TRACE", "url": url}}), "request.method"),
-        (json!({"request": {"method": "GET", "url": url, "headers": {"a b": "c"}}}), "request.headers"),
-        (json!({"request": {"method": "GET", "url": url, "headers": {"a": "b\r\nc: d"}}}), "request.headers.a"),
-        (json!({"request": {"method": "GET", "url": url, "body": "a", "body_base64": "YQ=="}}), "request.body"),
-        (json!({"request": {"method": "GET", "url": url, "body_base64": "?"}}), "request.body_base64"),
-        (json!({"request": {"method": "GET", "url": url, "what": 1}}), "request.what"),
-        (json!({"request": {"method": "GET", "url": url}, "version": 0}), "version"),
-        (json!({"request": {"method": "GET", "url": url}, "timeout_ms": 1}), "timeout_ms"),
+        (
+            json!({"request": {"method": "G T", "url": url}}),
+            "request.method",
+        ),
+        (
+            json!({"request": {"method": "TRACE", "url": url}}),
+            "request.method",
+        ),
+        (
+            json!({"request": {"method": "GET", "url": url, "headers": {"a b": "c"}}}),
+            "request.headers",
+        ),
+        (
+            json!({"request": {"method": "GET", "url": url, "headers": {"a": "b\r\nc: d"}}}),
+            "request.headers.a",
+        ),
+        (
+            json!({"request": {"method": "GET", "url": url, "body": "a", "body_base64": "YQ=="}}),
+            "request.body",
+        ),
+        (
+            json!({"request": {"method": "GET", "url": url, "body_base64": "?"}}),
+            "request.body_base64",
+        ),
+        (
+            json!({"request": {"method": "GET", "url": url, "what": 1}}),
+            "request.what",
+        ),
+        (
+            json!({"request": {"method": "GET", "url": url}, "version": 0}),
+            "version",
+        ),
+        (
+            json!({"request": {"method": "GET", "url": url}, "timeout_ms": 1}),
+            "timeout_ms",
+        ),
     ] {
-        let refused = tenant.call("POST", "/secrets/thing/use", Some(body.clone())).await;
+        let refused = tenant
+            .call("POST", "/secrets/thing/use", Some(body.clone()))
+            .await;
         // A method that no policy can allow is refused either as a method or by the policy.
         if body["request"]["method"] == "TRACE" {
             assert!(matches!(refused.status.as_u16(), 400 | 403));
             continue;
         }
-        assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)), "{body}: {}", refused.json());
+        assert_eq!(
+            (refused.status.as_u16(), refused.json()["field"].as_str()),
+            (400, Some(field)),
+            "{body}: {}",
+            refused.json()
+        );
     }
     assert!(upstream.take().is_empty());
 }

@@ -41,8 +41,30 @@ impl Random {
     /// What is now and then put where a word should be.
     fn word(&mut self) -> String {
         const WORDS: [&str; 24] = [
-            "", "thing", "absent", "a", "..", ".", "%2e%2e", "%00", "%ff", "%", "é", "A", "0", "-1", "99999999999999999999",
-            "null", "true", "{secret}", "' or 1=1", "<script>", "$probe", "byok:secret", "W#x", "\\",
+            "",
+            "thing",
+            "absent",
+            "a",
+            "..",
+            ".",
+            "%2e%2e",
+            "%00",
+            "%ff",
+            "%",
+            "é",
+            "A",
+            "0",
+            "-1",
+            "99999999999999999999",
+            "null",
+            "true",
+            "{secret}",
+            "' or 1=1",
+            "<script>",
+            "$probe",
+            "byok:secret",
+            "W#x",
+            "\\",
         ];
         match self.below(4) {
             0 => String::from_utf8_lossy(&self.bytes(40)).into_owned(),
@@ -58,17 +80,46 @@ impl Random {
             2 => json!(self.below(2) == 0),
             3 | 4 => json!(self.word()),
             5 => Value::Array((0..self.below(4)).map(|_| self.json(depth - 1)).collect()),
-            _ => Value::Object((0..self.below(5)).map(|_| (self.field(), self.json(depth - 1))).collect()),
+            _ => Value::Object(
+                (0..self.below(5))
+                    .map(|_| (self.field(), self.json(depth - 1)))
+                    .collect(),
+            ),
         }
     }
 
     fn field(&mut self) -> String {
         const FIELDS: [&str; 24] = [
-            "value", "value_base64", "value_json", "policy", "destinations", "url", "methods", "inject", "header", "format",
-            "basic", "query", "reveal", "expires_at", "request", "method", "headers", "body", "body_base64", "version",
-            "timeout_ms", "permissions", "secrets", "key",
+            "value",
+            "value_base64",
+            "value_json",
+            "policy",
+            "destinations",
+            "url",
+            "methods",
+            "inject",
+            "header",
+            "format",
+            "basic",
+            "query",
+            "reveal",
+            "expires_at",
+            "request",
+            "method",
+            "headers",
+            "body",
+            "body_base64",
+            "version",
+            "timeout_ms",
+            "permissions",
+            "secrets",
+            "key",
         ];
-        if self.below(8) == 0 { self.word() } else { (*self.one(&FIELDS)).to_owned() }
+        if self.below(8) == 0 {
+            self.word()
+        } else {
+            (*self.one(&FIELDS)).to_owned()
+        }
     }
 }
 
@@ -81,12 +132,30 @@ struct Aim<'a> {
 impl Aim<'_> {
     fn path(&self, random: &mut Random) -> String {
         const ROUTES: [&str; 16] = [
-            "/key", "/key/checks", "/key/policy", "/secrets", "/secrets/{}", "/secrets/{}/use", "/via/{}", "/via/{}/",
-            "/via/{}/{}", "/via/{}/{}/{}", "/audit", "/tokens", "/tokens/{}", "/{}", "/secrets/{}/{}", "",
+            "/key",
+            "/key/checks",
+            "/key/policy",
+            "/secrets",
+            "/secrets/{}",
+            "/secrets/{}/use",
+            "/via/{}",
+            "/via/{}/",
+            "/via/{}/{}",
+            "/via/{}/{}/{}",
+            "/audit",
+            "/tokens",
+            "/tokens/{}",
+            "/{}",
+            "/secrets/{}/{}",
+            "",
         ];
         let mut route = (*random.one(&ROUTES)).to_owned();
         while let Some(at) = route.find("{}") {
-            let word = if random.below(2) == 0 { "thing".to_owned() } else { encode(&random.word()) };
+            let word = if random.below(2) == 0 {
+                "thing".to_owned()
+            } else {
+                encode(&random.word())
+            };
             route.replace_range(at..at + 2, &word);
         }
         let workspace = match random.below(6) {
@@ -95,9 +164,17 @@ impl Aim<'_> {
         };
         let mut path = format!("/v1/workspaces/{workspace}{route}");
         if random.below(3) == 0 {
-            path = format!("{path}?{}={}", encode(&random.field()), encode(&random.word()));
+            path = format!(
+                "{path}?{}={}",
+                encode(&random.field()),
+                encode(&random.word())
+            );
         }
-        if random.below(30) == 0 { format!("/{}", encode(&random.word())) } else { path }
+        if random.below(30) == 0 {
+            format!("/{}", encode(&random.word()))
+        } else {
+            path
+        }
     }
 
     fn body(&self, random: &mut Random) -> Bytes {
@@ -106,12 +183,20 @@ impl Aim<'_> {
             0 => return Bytes::from(random.bytes(2000)),
             1 => return Bytes::new(),
             2 => json!({"request": {"method": "GET", "url": url}}),
-            3 => json!({"request": {"method": random.word(), "url": random.word(), "headers": random.json(1), "body": random.word()}}),
+            3 => {
+                json!({"request": {"method": random.word(), "url": random.word(), "headers": random.json(1), "body": random.word()}})
+            }
             4 => json!({"value": CANARY, "policy": random.json(3)}),
-            5 => json!({"value": CANARY, "policy": {"destinations": [{"url": url}], "inject": random.json(2)}}),
-            6 => json!({"permissions": ["read"], "secrets": random.json(1), "label": random.word()}),
+            5 => {
+                json!({"value": CANARY, "policy": {"destinations": [{"url": url}], "inject": random.json(2)}})
+            }
+            6 => {
+                json!({"permissions": ["read"], "secrets": random.json(1), "label": random.word()})
+            }
             7 => {
-                let mut text = json!({"request": {"method": "GET", "url": url}, "value": CANARY}).to_string().into_bytes();
+                let mut text = json!({"request": {"method": "GET", "url": url}, "value": CANARY})
+                    .to_string()
+                    .into_bytes();
                 let at = random.below(text.len());
                 text[at] = random.next() as u8;
                 return Bytes::from(text);
@@ -122,17 +207,34 @@ impl Aim<'_> {
     }
 
     fn request(&self, random: &mut Random) -> Option<Request<Full<Bytes>>> {
-        const METHODS: [&str; 10] = ["GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "WAT"];
-        const HEADERS: [&str; 12] = [
-            "content-type", "content-length", "transfer-encoding", "idempotency-key", "if-match", "if-none-match", "cookie",
-            "host", "expect", "x-api-key", "connection", "byok-receipt",
+        const METHODS: [&str; 10] = [
+            "GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "WAT",
         ];
-        let mut request = Request::builder().method(*random.one(&METHODS)).uri(self.path(random));
+        const HEADERS: [&str; 12] = [
+            "content-type",
+            "content-length",
+            "transfer-encoding",
+            "idempotency-key",
+            "if-match",
+            "if-none-match",
+            "cookie",
+            "host",
+            "expect",
+            "x-api-key",
+            "connection",
+            "byok-receipt",
+        ];
+        let mut request = Request::builder()
+            .method(*random.one(&METHODS))
+            .uri(self.path(random));
         request = match random.below(8) {
             0 => request,
             1 => request.header("authorization", random.bytes(60)),
             2 => request.header("x-api-key", random.one(&self.tokens)),
-            _ => request.header("authorization", format!("Bearer {}", random.one(&self.tokens))),
+            _ => request.header(
+                "authorization",
+                format!("Bearer {}", random.one(&self.tokens)),
+            ),
         };
         for _ in 0..random.below(4) {
             let name = *random.one(&HEADERS);
@@ -148,14 +250,18 @@ impl Aim<'_> {
 fn encode(word: &str) -> String {
     word.bytes()
         .map(|b| match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'%' => char::from(b).to_string(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'%' => {
+                char::from(b).to_string()
+            }
             other => format!("%{other:02X}"),
         })
         .collect()
 }
 
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+    std::env::var(name)
+        .ok()
+        .map_or(default, |text| text.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,17 +269,39 @@ async fn ten_thousand_random_requests_panic_nothing_and_tell_nothing() {
     let tenant = Tenant::new().await;
     let upstream = Upstream::start().await.unwrap();
     tenant.put("thing", CANARY, &upstream).await;
-    let powerless = tenant.make_token(json!({"permissions": ["reveal_secrets"]})).await;
-    let scoped = tenant.make_token(json!({"permissions": ["use_secrets", "read", "write_secrets"], "secrets": ["thing"]})).await;
+    let powerless = tenant
+        .make_token(json!({"permissions": ["reveal_secrets"]}))
+        .await;
+    let scoped = tenant
+        .make_token(
+            json!({"permissions": ["use_secrets", "read", "write_secrets"], "secrets": ["thing"]}),
+        )
+        .await;
     let other = Tenant::new().await;
-    let tokens = vec![tenant.token.clone(), tenant.token.clone(), scoped, powerless, other.token.clone()];
-    let aim = Aim { tenant: &tenant, tokens, upstream: &upstream };
+    let tokens = vec![
+        tenant.token.clone(),
+        tenant.token.clone(),
+        scoped,
+        powerless,
+        other.token.clone(),
+    ];
+    let aim = Aim {
+        tenant: &tenant,
+        tokens,
+        upstream: &upstream,
+    };
 
-    let (count, seed) = (number("BYOK_TEST_REQUESTS", 10_000), number("BYOK_TEST_SEED", 1));
+    let (count, seed) = (
+        number("BYOK_TEST_REQUESTS", 10_000),
+        number("BYOK_TEST_SEED", 1),
+    );
     let mut random = Random(seed);
     let (mut sent, mut succeeded) = (0, 0);
     while sent < count {
-        let batch: Vec<_> = std::iter::from_fn(|| Some(aim.request(&mut random))).flatten().take(8).collect();
+        let batch: Vec<_> = std::iter::from_fn(|| Some(aim.request(&mut random)))
+            .flatten()
+            .take(8)
+            .collect();
         for answer in join_all(batch.into_iter().map(|request| {
             let line = format!("{} {}", request.method(), request.uri());
             let world = tenant.world;
@@ -188,14 +316,34 @@ async fn ten_thousand_random_requests_panic_nothing_and_tell_nothing() {
             assert_ne!(code(&answer), "internal", "{what}");
             assert_ne!(code(&answer), "integrity_failure", "{what}");
             assert_ne!(answer.status, 500, "{what}");
-            assert!(!holds(&answer.body, CANARY), "{what}: the answer tells a value");
-            assert!(!format!("{:?}", answer.headers).contains(CANARY), "{what}: a header tells a value");
+            assert!(
+                !holds(&answer.body, CANARY),
+                "{what}: the answer tells a value"
+            );
+            assert!(
+                !format!("{:?}", answer.headers).contains(CANARY),
+                "{what}: a header tells a value"
+            );
             if answer.status.is_client_error() || answer.status.is_server_error() {
-                assert!(!code(&answer).is_empty(), "{what}: an error without its code");
-                assert!(answer.header("content-type").starts_with("application/problem+json"), "{what}");
+                assert!(
+                    !code(&answer).is_empty(),
+                    "{what}: an error without its code"
+                );
+                assert!(
+                    answer
+                        .header("content-type")
+                        .starts_with("application/problem+json"),
+                    "{what}"
+                );
             }
-            assert!(!answer.header("byok-request-id").is_empty(), "{what}: an answer without its request's id");
+            assert!(
+                !answer.header("byok-request-id").is_empty(),
+                "{what}: an answer without its request's id"
+            );
         }
     }
-    assert!(succeeded > sent as usize / 50, "only {succeeded} of {sent} requests did anything");
+    assert!(
+        succeeded > sent as usize / 50,
+        "only {succeeded} of {sent} requests did anything"
+    );
 }

@@ -19,7 +19,9 @@ async fn item(world: &World, workspace: &str, sk: &str) -> Value {
 }
 
 async fn put_item(world: &World, item: &Value) {
-    world.table("PutItem", json!({"TableName": "broker", "Item": item})).await;
+    world
+        .table("PutItem", json!({"TableName": "broker", "Item": item}))
+        .await;
 }
 
 /// A record, moved to another place.
@@ -35,9 +37,15 @@ fn assert_refused(answer: &Answer, upstreams: [&Upstream; 2], allowed: &[(u16, &
     let got = (answer.status.as_u16(), code(answer));
     assert!(allowed.contains(&got), "{what}: {got:?} {}", answer.json());
     for upstream in upstreams {
-        assert!(upstream.take().is_empty(), "{what}: something reached an upstream");
+        assert!(
+            upstream.take().is_empty(),
+            "{what}: something reached an upstream"
+        );
     }
-    assert!(!holds(&answer.body, ONE) && !holds(&answer.body, TWO), "{what}: the answer tells a value");
+    assert!(
+        !holds(&answer.body, ONE) && !holds(&answer.body, TWO),
+        "{what}: the answer tells a value"
+    );
 }
 
 const REFUSED: &[(u16, &str)] = &[(500, "integrity_failure")];
@@ -46,7 +54,10 @@ const REFUSED: &[(u16, &str)] = &[(500, "integrity_failure")];
 async fn a_record_copied_to_another_name_version_or_workspace_does_not_open() {
     let (tenant, other) = (Tenant::new().await, Tenant::new().await);
     let world = tenant.world;
-    let (here, there) = (Upstream::start().await.unwrap(), Upstream::start().await.unwrap());
+    let (here, there) = (
+        Upstream::start().await.unwrap(),
+        Upstream::start().await.unwrap(),
+    );
     tenant.put("one", ONE, &here).await;
     tenant.put("two", TWO, &there).await;
     tenant.put("two", TWO, &there).await;
@@ -58,23 +69,44 @@ async fn a_record_copied_to_another_name_version_or_workspace_does_not_open() {
     let two = item(world, mine, "S#two").await;
     for (copy, what) in [
         (at(one.clone(), mine, "S#two"), "another name"),
-        (at(earlier.clone(), mine, "S#two"), "an earlier version as the head"),
+        (
+            at(earlier.clone(), mine, "S#two"),
+            "an earlier version as the head",
+        ),
         (at(one.clone(), theirs, "S#one"), "another workspace"),
-        (at(one.clone(), mine, "S#three"), "a name that was never put"),
+        (
+            at(one.clone(), mine, "S#three"),
+            "a name that was never put",
+        ),
     ] {
         let target = copy.clone();
-        let (workspace, sk) = (target["pk"]["S"].as_str().unwrap(), target["sk"]["S"].as_str().unwrap());
+        let (workspace, sk) = (
+            target["pk"]["S"].as_str().unwrap(),
+            target["sk"]["S"].as_str().unwrap(),
+        );
         let name = sk.trim_start_matches("S#").to_owned();
         let before = world
-            .table("GetItem", json!({"TableName": "broker", "Key": {"pk": target["pk"], "sk": target["sk"]}}))
+            .table(
+                "GetItem",
+                json!({"TableName": "broker", "Key": {"pk": target["pk"], "sk": target["sk"]}}),
+            )
             .await["Item"]
             .clone();
         put_item(world, &copy).await;
-        let victim = if workspace.ends_with(mine) { &tenant } else { &other };
+        let victim = if workspace.ends_with(mine) {
+            &tenant
+        } else {
+            &other
+        };
         for upstream in [&here, &there] {
             let used = victim.use_once(&name, upstream).await;
             // The copied policy may deny this very destination first.
-            assert_refused(&used, [&here, &there], &[REFUSED[0], (403, "destination_denied")], what);
+            assert_refused(
+                &used,
+                [&here, &there],
+                &[REFUSED[0], (403, "destination_denied")],
+                what,
+            );
         }
         if before.is_object() {
             put_item(world, &before).await;
@@ -84,18 +116,31 @@ async fn a_record_copied_to_another_name_version_or_workspace_does_not_open() {
     tenant.put("one", ONE, &here).await;
     put_item(world, &at(two, mine, "V#one#0000001")).await;
     for upstream in [&here, &there] {
-        let body = json!({"request": {"method": "GET", "url": upstream.url("/v1/thing")}, "version": 1});
+        let body =
+            json!({"request": {"method": "GET", "url": upstream.url("/v1/thing")}, "version": 1});
         let used = tenant.call("POST", "/secrets/one/use", Some(body)).await;
-        assert_refused(&used, [&here, &there], &[REFUSED[0], (403, "destination_denied")], "as an earlier version");
+        assert_refused(
+            &used,
+            [&here, &there],
+            &[REFUSED[0], (403, "destination_denied")],
+            "as an earlier version",
+        );
     }
-    assert_eq!(tenant.use_once("one", &here).await.status, 200, "what was not touched still works");
+    assert_eq!(
+        tenant.use_once("one", &here).await.status,
+        200,
+        "what was not touched still works"
+    );
 }
 
 #[tokio::test]
 async fn any_attribute_copied_from_another_record_opens_nothing_and_leads_nowhere_else() {
     let (tenant, other) = (Tenant::new().await, Tenant::new().await);
     let world = tenant.world;
-    let (here, there) = (Upstream::start().await.unwrap(), Upstream::start().await.unwrap());
+    let (here, there) = (
+        Upstream::start().await.unwrap(),
+        Upstream::start().await.unwrap(),
+    );
     tenant.put("one", ONE, &here).await;
     tenant.put("two", TWO, &there).await;
     tenant.put("two", TWO, &there).await;
@@ -121,17 +166,32 @@ async fn any_attribute_copied_from_another_record_opens_nothing_and_leads_nowher
             let used = tenant.use_once("one", &here).await;
             if used.status == 200 {
                 let seen = here.take();
-                assert!(seen.len() == 1 && seen[0].header("authorization") == format!("Bearer {ONE}"), "{what}");
+                assert!(
+                    seen.len() == 1 && seen[0].header("authorization") == format!("Bearer {ONE}"),
+                    "{what}"
+                );
                 assert!(there.take().is_empty() && !holds(&used.body, ONE), "{what}");
                 assert!(
-                    !["sealed", "wrapped", "policy", "version", "key"].iter().any(|bound| attribute.contains(bound)),
+                    !["sealed", "wrapped", "policy", "version", "key"]
+                        .iter()
+                        .any(|bound| attribute.contains(bound)),
                     "{what} must be bound"
                 );
             } else {
-                assert_refused(&used, [&here, &there], &[REFUSED[0], (403, "destination_denied")], &what);
+                assert_refused(
+                    &used,
+                    [&here, &there],
+                    &[REFUSED[0], (403, "destination_denied")],
+                    &what,
+                );
             }
             let used = tenant.use_once("one", &there).await;
-            assert_refused(&used, [&here, &there], &[REFUSED[0], (403, "destination_denied")], &what);
+            assert_refused(
+                &used,
+                [&here, &there],
+                &[REFUSED[0], (403, "destination_denied")],
+                &what,
+            );
             tried.insert(attribute.clone());
         }
     }
@@ -144,15 +204,25 @@ async fn any_attribute_copied_from_another_record_opens_nothing_and_leads_nowher
 async fn a_policy_widened_in_the_table_does_not_open_the_secret() {
     let tenant = Tenant::new().await;
     let world = tenant.world;
-    let (here, there) = (Upstream::start().await.unwrap(), Upstream::start().await.unwrap());
+    let (here, there) = (
+        Upstream::start().await.unwrap(),
+        Upstream::start().await.unwrap(),
+    );
     tenant.put("one", ONE, &here).await;
     let mut edited = item(world, tenant.workspace.as_str(), "S#one").await;
-    let text = edited.to_string().replace(&here.address.to_string(), &there.address.to_string());
+    let text = edited
+        .to_string()
+        .replace(&here.address.to_string(), &there.address.to_string());
     assert_ne!(text, edited.to_string(), "the policy names the destination");
     edited = serde_json::from_str(&text).unwrap();
     put_item(world, &edited).await;
     let used = tenant.use_once("one", &there).await;
-    assert_refused(&used, [&here, &there], REFUSED, "a policy that names another destination");
+    assert_refused(
+        &used,
+        [&here, &there],
+        REFUSED,
+        "a policy that names another destination",
+    );
 }
 
 #[tokio::test]
@@ -163,8 +233,19 @@ async fn a_record_whose_attributes_are_missing_or_of_another_kind_is_refused_and
     tenant.put("one", ONE, &upstream).await;
     for sk in ["S#one", "KEY"] {
         let whole = item(world, tenant.workspace.as_str(), sk).await;
-        for attribute in whole.as_object().unwrap().keys().filter(|name| !matches!(name.as_str(), "pk" | "sk")) {
-            for other in [None, Some(json!({"N": "7"})), Some(json!({"S": "\u{0}"})), Some(json!({"M": {}})), Some(json!({"B": "AAAA"}))] {
+        for attribute in whole
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|name| !matches!(name.as_str(), "pk" | "sk"))
+        {
+            for other in [
+                None,
+                Some(json!({"N": "7"})),
+                Some(json!({"S": "\u{0}"})),
+                Some(json!({"M": {}})),
+                Some(json!({"B": "AAAA"})),
+            ] {
                 let mut edited = whole.clone();
                 match &other {
                     None => drop(edited.as_object_mut().unwrap().remove(attribute)),
@@ -175,10 +256,18 @@ async fn a_record_whose_attributes_are_missing_or_of_another_kind_is_refused_and
                 let seen = upstream.take();
                 if used.status == 200 {
                     assert_eq!(seen.len(), 1, "{attribute}");
-                    assert_eq!(seen[0].header("authorization"), format!("Bearer {ONE}"), "{attribute}");
+                    assert_eq!(
+                        seen[0].header("authorization"),
+                        format!("Bearer {ONE}"),
+                        "{attribute}"
+                    );
                 } else {
                     assert!(seen.is_empty(), "{attribute}");
-                    assert!(matches!(code(&used), "integrity_failure" | "not_found"), "{sk} {attribute}: {}", used.json());
+                    assert!(
+                        matches!(code(&used), "integrity_failure" | "not_found"),
+                        "{sk} {attribute}: {}",
+                        used.json()
+                    );
                 }
                 assert!(!holds(&used.body, ONE));
             }
@@ -197,7 +286,9 @@ async fn every_flipped_byte_of_what_is_stored_sealed_or_wrapped_is_refused() {
     let whole = item(world, tenant.workspace.as_str(), "S#one").await;
     let mut flips = 0;
     for (attribute, value) in whole.as_object().unwrap() {
-        let Some(text) = value["B"].as_str() else { continue };
+        let Some(text) = value["B"].as_str() else {
+            continue;
+        };
         let bytes = base64(text);
         for at in (0..bytes.len()).step_by(5) {
             let mut flipped = bytes.clone();
@@ -206,7 +297,12 @@ async fn every_flipped_byte_of_what_is_stored_sealed_or_wrapped_is_refused() {
             edited[attribute] = json!({"B": to_base64(&flipped)});
             put_item(world, &edited).await;
             let used = tenant.use_once("one", &upstream).await;
-            assert_refused(&used, [&upstream, &upstream], REFUSED, &format!("{attribute} byte {at}"));
+            assert_refused(
+                &used,
+                [&upstream, &upstream],
+                REFUSED,
+                &format!("{attribute} byte {at}"),
+            );
             flips += 1;
         }
     }

@@ -57,14 +57,27 @@ impl World {
     pub(crate) fn shared() -> &'static Self {
         static SHARED: LazyLock<World> = LazyLock::new(|| {
             // Connections that are kept open must outlive the test that made them.
-            let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let runtime = Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap();
             let handle = runtime.handle().clone();
             let folder = Folder::fresh();
             let config = StackConfig::on_free_ports(&folder.0);
             let stack = std::thread::scope(|scope| {
-                scope.spawn(|| handle.block_on(Stack::start(config)).unwrap()).join().unwrap()
+                scope
+                    .spawn(|| handle.block_on(Stack::start(config)).unwrap())
+                    .join()
+                    .unwrap()
             });
-            World { stack, handle, over_http: over_http(), _runtime: Some(runtime), _folder: folder }
+            World {
+                stack,
+                handle,
+                over_http: over_http(),
+                _runtime: Some(runtime),
+                _folder: folder,
+            }
         });
         &SHARED
     }
@@ -72,8 +85,16 @@ impl World {
     /// A stack for one test alone, whose clock and names it may choose.
     pub(crate) async fn own(change: impl FnOnce(StackConfig) -> StackConfig) -> Self {
         let folder = Folder::fresh();
-        let stack = Stack::start(change(StackConfig::on_free_ports(&folder.0))).await.unwrap();
-        Self { stack, handle: Handle::current(), over_http: over_http(), _runtime: None, _folder: folder }
+        let stack = Stack::start(change(StackConfig::on_free_ports(&folder.0)))
+            .await
+            .unwrap();
+        Self {
+            stack,
+            handle: Handle::current(),
+            over_http: over_http(),
+            _runtime: None,
+            _folder: folder,
+        }
     }
 
     /// Sends one request through the edge.
@@ -83,15 +104,31 @@ impl World {
         }
         let router = self.stack.router.clone();
         let task = self.handle.spawn(async move {
-            let (parts, body) = router.oneshot(request.map(Body::new)).await.unwrap().into_parts();
-            Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+            let (parts, body) = router
+                .oneshot(request.map(Body::new))
+                .await
+                .unwrap()
+                .into_parts();
+            Answer {
+                status: parts.status,
+                headers: parts.headers,
+                body: body.collect().await.unwrap().to_bytes(),
+            }
         });
         task.await.unwrap()
     }
 
     /// Sends JSON, or nothing, with a bearer's token.
-    pub(crate) async fn call(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> Answer {
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let bytes = body
+            .map(|body| Bytes::from(body.to_string()))
+            .unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -122,7 +159,9 @@ impl World {
         let context = "/requestParameters/encryptionContext/byok:workspace";
         let all = self.stack.kms.events().unwrap();
         all.into_iter()
-            .filter(|event| event.pointer(context).and_then(Value::as_str) == Some(workspace.as_str()))
+            .filter(|event| {
+                event.pointer(context).and_then(Value::as_str) == Some(workspace.as_str())
+            })
             .collect()
     }
 }
@@ -156,7 +195,9 @@ impl<'w> Tenant<'w> {
     pub(crate) async fn of(world: &'w World) -> Self {
         let tenant = Self::unbound(world).await;
         tenant.grant();
-        let bound = tenant.call("PUT", "/key", Some(json!({"key": tenant.key}))).await;
+        let bound = tenant
+            .call("PUT", "/key", Some(json!({"key": tenant.key})))
+            .await;
         assert_eq!(bound.status, 200, "{}", bound.json());
         tenant
     }
@@ -179,7 +220,9 @@ impl<'w> Tenant<'w> {
 
     /// Grants the broker the use of the key, and gives the grant's id.
     pub(crate) fn grant(&self) -> String {
-        self.customer.grant(&self.key, &self.world.stack.broker, &self.workspace).unwrap()
+        self.customer
+            .grant(&self.key, &self.world.stack.broker, &self.workspace)
+            .unwrap()
     }
 
     /// One of the workspace's own paths.
@@ -189,11 +232,19 @@ impl<'w> Tenant<'w> {
 
     /// A call with the first token.
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        self.world.call(method, &self.path(path), &self.token, body).await
+        self.world
+            .call(method, &self.path(path), &self.token, body)
+            .await
     }
 
     /// A call with another token.
-    pub(crate) async fn call_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn call_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
         self.world.call(method, &self.path(path), token, body).await
     }
 
@@ -206,7 +257,13 @@ impl<'w> Tenant<'w> {
 
     /// Puts a text that may go to all of an upstream, as a bearer's token.
     pub(crate) async fn put(&self, name: &str, value: &str, upstream: &Upstream) -> Answer {
-        let put = self.call("PUT", &format!("/secrets/{name}"), Some(put_body(value, upstream))).await;
+        let put = self
+            .call(
+                "PUT",
+                &format!("/secrets/{name}"),
+                Some(put_body(value, upstream)),
+            )
+            .await;
         assert_eq!(put.status, 201, "{}", put.json());
         put
     }
@@ -214,7 +271,8 @@ impl<'w> Tenant<'w> {
     /// Uses a secret in one request to an upstream.
     pub(crate) async fn use_once(&self, name: &str, upstream: &Upstream) -> Answer {
         let body = json!({"request": {"method": "GET", "url": upstream.url("/v1/thing")}});
-        self.call("POST", &format!("/secrets/{name}/use"), Some(body)).await
+        self.call("POST", &format!("/secrets/{name}/use"), Some(body))
+            .await
     }
 
     /// The key's default policy with more statements.
@@ -233,7 +291,8 @@ impl<'w> Tenant<'w> {
 
     /// Pastes a key policy.
     pub(crate) fn paste(&self, policy: &Value) {
-        let input = json!({"KeyId": self.key, "PolicyName": "default", "Policy": policy.to_string()});
+        let input =
+            json!({"KeyId": self.key, "PolicyName": "default", "Policy": policy.to_string()});
         self.customer.call("PutKeyPolicy", input).unwrap();
     }
 }
@@ -245,7 +304,10 @@ pub(crate) fn put_body(value: &str, upstream: &Upstream) -> Value {
 
 /// Invokes open-workspace as the operator.
 pub(crate) async fn open(world: &World, event: &Value) -> Value {
-    let credential = format!("AWS4-HMAC-SHA256 Credential={}/x", Role::Operator.access_key_id());
+    let credential = format!(
+        "AWS4-HMAC-SHA256 Credential={}/x",
+        Role::Operator.access_key_id()
+    );
     let request = Request::builder()
         .method("POST")
         .uri("/2015-03-31/functions/open-workspace/invocations")
@@ -267,5 +329,7 @@ pub(crate) fn code(answer: &Answer) -> &str {
 
 /// Whether bytes hold a text.
 pub(crate) fn holds(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }

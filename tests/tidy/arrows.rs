@@ -10,12 +10,21 @@ fn members() -> BTreeMap<String, Vec<String>> {
     ["shared", "functions", "local", "tests"]
         .into_iter()
         .flat_map(|folder| files(folder, &["Cargo.toml"]))
-        .map(|(path, manifest)| (path.trim_end_matches("/Cargo.toml").to_owned(), dependencies(&manifest)))
+        .map(|(path, manifest)| {
+            (
+                path.trim_end_matches("/Cargo.toml").to_owned(),
+                dependencies(&manifest),
+            )
+        })
         .collect()
 }
 
 fn functions() -> BTreeSet<String> {
-    members().keys().filter_map(|path| path.strip_prefix("functions/")).map(str::to_owned).collect()
+    members()
+        .keys()
+        .filter_map(|path| path.strip_prefix("functions/"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -33,24 +42,40 @@ fn every_room_depends_only_on_the_rooms_below_it() {
             "shared/envelope" | "local/kms" => vec![],
             "shared/store" | "shared/egress" => vec!["envelope"],
             "shared/api" => vec!["store", "envelope"],
-            "local" => SHARED.into_iter().chain(["local-kms"]).chain(functions.iter().map(String::as_str)).collect(),
+            "local" => SHARED
+                .into_iter()
+                .chain(["local-kms"])
+                .chain(functions.iter().map(String::as_str))
+                .collect(),
             "tests" => vec![],
             function => {
-                assert!(function.starts_with("functions/"), "{function} is no room of the house");
+                assert!(
+                    function.starts_with("functions/"),
+                    "{function} is no room of the house"
+                );
                 SHARED.to_vec()
             }
         };
         for need in needs.iter().filter(|need| ours.contains(*need)) {
-            assert!(allowed.contains(&need.as_str()), "{path} must not depend on {need}");
+            assert!(
+                allowed.contains(&need.as_str()),
+                "{path} must not depend on {need}"
+            );
         }
     }
 }
 
 #[test]
 fn no_lambda_links_the_local_stack_or_an_embedded_server() {
-    for (path, needs) in members().iter().filter(|(path, _)| !path.starts_with("local") && *path != "tests") {
+    for (path, needs) in members()
+        .iter()
+        .filter(|(path, _)| !path.starts_with("local") && *path != "tests")
+    {
         for forbidden in ["local", "local-kms", "dynoxide-rs", "iam-rs"] {
-            assert!(!needs.iter().any(|need| need == forbidden), "{path} must not link {forbidden}");
+            assert!(
+                !needs.iter().any(|need| need == forbidden),
+                "{path} must not link {forbidden}"
+            );
         }
     }
 }
@@ -65,10 +90,19 @@ fn a_function_holds_no_more_handles_than_its_job_needs() {
     for function in functions() {
         let allowed = allowed.get(function.as_str()).copied().unwrap_or_default();
         for (path, text) in files(&format!("functions/{function}/src"), &[".rs"]) {
-            for (handle, maker) in [("Wrap", ".wrap()"), ("Unwrap", ".unwrap()"), ("Inspect", ".inspect()")] {
-                let field = text.lines().any(|line| line.trim().ends_with(&format!(": {handle},")));
+            for (handle, maker) in [
+                ("Wrap", ".wrap()"),
+                ("Unwrap", ".unwrap()"),
+                ("Inspect", ".inspect()"),
+            ] {
+                let field = text
+                    .lines()
+                    .any(|line| line.trim().ends_with(&format!(": {handle},")));
                 let made = path.ends_with("main.rs") && text.contains(maker);
-                assert!(allowed.contains(&handle) || !(field || made), "{path} must not hold {handle}");
+                assert!(
+                    allowed.contains(&handle) || !(field || made),
+                    "{path} must not hold {handle}"
+                );
             }
         }
     }

@@ -3,7 +3,10 @@
 use crate::tree::files;
 
 fn sources() -> Vec<(String, String)> {
-    ["shared", "functions", "local"].into_iter().flat_map(|folder| files(folder, &[".rs"])).collect()
+    ["shared", "functions", "local"]
+        .into_iter()
+        .flat_map(|folder| files(folder, &[".rs"]))
+        .collect()
 }
 
 /// The non-test files that name a thing.
@@ -19,14 +22,24 @@ fn naming(thing: &str) -> Vec<String> {
 fn the_aws_clients_are_named_in_one_place_each() {
     assert_eq!(naming("aws_sdk_kms"), ["shared/envelope/src/kms.rs"]);
     let table = naming("aws_sdk_dynamodb");
-    assert!(!table.is_empty() && table.iter().all(|path| path.starts_with("shared/store/src/table/")), "{table:?}");
+    assert!(
+        !table.is_empty()
+            && table
+                .iter()
+                .all(|path| path.starts_with("shared/store/src/table/")),
+        "{table:?}"
+    );
     assert_eq!(naming("lambda_http"), ["shared/api/src/edge/lambda.rs"]);
 }
 
 #[test]
 fn a_secret_is_exposed_only_where_it_must_be_or_with_a_reason() {
     // The AEAD and the upstream request need no reason.
-    let free = ["shared/envelope/src/secret.rs", "shared/envelope/src/seal.rs", "shared/egress/src/inject.rs"];
+    let free = [
+        "shared/envelope/src/secret.rs",
+        "shared/envelope/src/seal.rs",
+        "shared/egress/src/inject.rs",
+    ];
     let mut reasoned = 0;
     for (path, text) in sources() {
         if free.contains(&path.as_str()) || path.contains("/tests") || path.ends_with("_tests.rs") {
@@ -34,9 +47,17 @@ fn a_secret_is_exposed_only_where_it_must_be_or_with_a_reason() {
         }
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let lines: Vec<&str> = code.lines().collect();
-        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(".expose_secret()")) {
+        for (at, line) in lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| line.contains(".expose_secret()"))
+        {
             let near = &lines[at.saturating_sub(10)..=at];
-            assert!(near.iter().any(|line| line.contains("EXPOSE:")), "{path}:{}: {line}", at + 1);
+            assert!(
+                near.iter().any(|line| line.contains("EXPOSE:")),
+                "{path}:{}: {line}",
+                at + 1
+            );
             reasoned += 1;
         }
     }
@@ -46,7 +67,10 @@ fn a_secret_is_exposed_only_where_it_must_be_or_with_a_reason() {
 #[test]
 fn every_span_skips_its_arguments() {
     for (path, text) in sources() {
-        for line in text.lines().filter(|line| line.trim_start().starts_with("#[instrument")) {
+        for line in text
+            .lines()
+            .filter(|line| line.trim_start().starts_with("#[instrument"))
+        {
             assert!(line.contains("skip_all"), "{path}: {line}");
         }
     }
@@ -54,7 +78,16 @@ fn every_span_skips_its_arguments() {
 
 #[test]
 fn only_the_given_logging_levels_are_built() {
-    let (_, manifest) = files(".", &["Cargo.toml"]).into_iter().find(|(path, _)| path == "Cargo.toml").unwrap();
-    let tracing = manifest.lines().find(|line| line.starts_with("tracing = ")).unwrap();
-    assert!(tracing.contains("\"max_level_debug\"") && tracing.contains("\"release_max_level_debug\""), "{tracing}");
+    let (_, manifest) = files(".", &["Cargo.toml"])
+        .into_iter()
+        .find(|(path, _)| path == "Cargo.toml")
+        .unwrap();
+    let tracing = manifest
+        .lines()
+        .find(|line| line.starts_with("tracing = "))
+        .unwrap();
+    assert!(
+        tracing.contains("\"max_level_debug\"") && tracing.contains("\"release_max_level_debug\""),
+        "{tracing}"
+    );
 }

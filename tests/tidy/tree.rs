@@ -7,7 +7,10 @@ use std::{
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// Every file below a folder of the repository with one of these endings, as
@@ -25,7 +28,11 @@ pub(crate) fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
                     folders.push(path);
                 }
             } else if endings.iter().any(|ending| name.ends_with(ending)) {
-                let relative = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+                let relative = path
+                    .strip_prefix(&root)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
                 found.push((relative, fs::read_to_string(&path).unwrap()));
             }
         }
@@ -42,10 +49,10 @@ pub(crate) fn dependencies(manifest: &str) -> Vec<String> {
     for line in manifest.lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']');
-        } else if section == "dependencies" || section == "build-dependencies" {
-            if let Some((name, _)) = line.split_once(['.', ' ', '=']) {
-                found.push(name.trim().to_owned());
-            }
+        } else if matches!(section, "dependencies" | "build-dependencies")
+            && let Some((name, _)) = line.split_once(['.', ' ', '='])
+        {
+            found.push(name.trim().to_owned());
         }
     }
     found

@@ -26,11 +26,18 @@ pub struct ManageTokens {
 
 /// The function's routes.
 pub fn routes(function: ManageTokens) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(make, list)).routes(routes!(revoke)).with_state(Arc::new(function))
+    OpenApiRouter::new()
+        .routes(routes!(make, list))
+        .routes(routes!(revoke))
+        .with_state(Arc::new(function))
 }
 
 fn need(call: &Call) -> Need<'_> {
-    Need { workspace: call.param("workspace"), permissions: &[Permission::ManageTokens], ..Need::default() }
+    Need {
+        workspace: call.param("workspace"),
+        permissions: &[Permission::ManageTokens],
+        ..Need::default()
+    }
 }
 
 /// Makes a token, told once.
@@ -46,9 +53,15 @@ async fn make(State(this): State<Arc<ManageTokens>>, mut call: Call) -> Result<R
     let record = request.within(&admitted.caller, admitted.now)?;
 
     let token = Token::generate(&admitted.caller.workspace);
-    let record = TokenRecord { id: token.id(), ..record };
+    let record = TokenRecord {
+        id: token.id(),
+        ..record
+    };
     let audit = this.audit(&admitted, &call, AuditKind::CreateToken, &record.id);
-    this.api.store.put_token(&admitted.caller.workspace, &record, &audit).await?;
+    this.api
+        .store
+        .put_token(&admitted.caller.workspace, &record, &audit)
+        .await?;
     let mut body = shown(&record);
     body["token"] = json!(token.tell());
     Ok(json(StatusCode::CREATED, body))
@@ -69,10 +82,21 @@ async fn list(State(this): State<Arc<ManageTokens>>, call: Call) -> Result<Respo
         .map(|id| TokenId::parse(id))
         .transpose()
         .map_err(|error| Problem::invalid_id("after", error))?;
-    let page = this.api.store.list_tokens(&admitted.caller.workspace, after.as_ref(), PAGE).await?;
-    let tokens: Vec<Value> =
-        page.items.iter().filter(|token| admitted.caller.covers(token.secrets.as_deref())).map(shown).collect();
-    Ok(json(StatusCode::OK, json!({"tokens": tokens, "next": page.next})))
+    let page = this
+        .api
+        .store
+        .list_tokens(&admitted.caller.workspace, after.as_ref(), PAGE)
+        .await?;
+    let tokens: Vec<Value> = page
+        .items
+        .iter()
+        .filter(|token| admitted.caller.covers(token.secrets.as_deref()))
+        .map(shown)
+        .collect();
+    Ok(json(
+        StatusCode::OK,
+        json!({"tokens": tokens, "next": page.next}),
+    ))
 }
 
 /// Revokes a token.
@@ -86,8 +110,20 @@ async fn revoke(State(this): State<Arc<ManageTokens>>, call: Call) -> Result<Res
     let absent = || Problem::new(Code::NotFound);
     let id = TokenId::parse(call.param("id")).map_err(|_| absent())?;
     let workspace = &admitted.caller.workspace;
-    let wanted = Wanted { token: &id, secret: None, version: None, idempotency: None, state: false };
-    let target = this.api.store.read(workspace, wanted).await?.token.ok_or_else(absent)?;
+    let wanted = Wanted {
+        token: &id,
+        secret: None,
+        version: None,
+        idempotency: None,
+        state: false,
+    };
+    let target = this
+        .api
+        .store
+        .read(workspace, wanted)
+        .await?
+        .token
+        .ok_or_else(absent)?;
     if !admitted.caller.covers(target.secrets.as_deref()) {
         return Err(absent());
     }
@@ -102,10 +138,19 @@ async fn revoke(State(this): State<Arc<ManageTokens>>, call: Call) -> Result<Res
 }
 
 impl ManageTokens {
-    fn audit(&self, admitted: &api::Admitted, call: &Call, kind: AuditKind, token: &TokenId) -> AuditRecord {
+    fn audit(
+        &self,
+        admitted: &api::Admitted,
+        call: &Call,
+        kind: AuditKind,
+        token: &TokenId,
+    ) -> AuditRecord {
         let mut entry = admitted.audit(kind, &call.request_id);
         entry.detail.insert("token".to_owned(), token.to_string());
-        AuditRecord { entry, outcome: Some(outcome("ok", admitted.now, self.api.clock.now())) }
+        AuditRecord {
+            entry,
+            outcome: Some(outcome("ok", admitted.now, self.api.clock.now())),
+        }
     }
 }
 

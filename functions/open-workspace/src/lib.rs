@@ -14,7 +14,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use store::{Actor, AuditEntry, AuditKind, AuditRecord, Permission, ReceiptId, StoreError, TokenRecord};
+use store::{
+    Actor, AuditEntry, AuditKind, AuditRecord, Permission, ReceiptId, StoreError, TokenRecord,
+};
 
 /// What the function needs: the records alone.
 pub struct OpenWorkspace {
@@ -38,7 +40,8 @@ impl OpenWorkspace {
         let mut fields = Fields::parse(event.as_bytes())?;
         let workspace: String = fields.required("workspace", "text")?;
         fields.finish()?;
-        let workspace = WorkspaceId::parse(&workspace).map_err(|error| Problem::invalid_id("workspace", error))?;
+        let workspace = WorkspaceId::parse(&workspace)
+            .map_err(|error| Problem::invalid_id("workspace", error))?;
 
         let now = self.api.clock.now();
         let token = Token::generate(&workspace);
@@ -66,11 +69,19 @@ impl OpenWorkspace {
             },
             outcome: Some(outcome("ok", now, self.api.clock.now())),
         };
-        self.api.store.open_workspace(&workspace, &record, &audit).await.map_err(|error| match error {
-            StoreError::Conflict(_) => Problem::new(Code::Conflict).because("There is such a workspace already."),
-            error => error.into(),
-        })?;
+        self.api
+            .store
+            .open_workspace(&workspace, &record, &audit)
+            .await
+            .map_err(|error| match error {
+                StoreError::Conflict(_) => {
+                    Problem::new(Code::Conflict).because("There is such a workspace already.")
+                }
+                error => error.into(),
+            })?;
         tracing::info!(workspace = workspace.as_str(), "opened a workspace");
-        Ok(json!({"workspace": workspace.as_str(), "token": token.tell(), "tokenId": record.id.as_str()}))
+        Ok(
+            json!({"workspace": workspace.as_str(), "token": token.tell(), "tokenId": record.id.as_str()}),
+        )
     }
 }

@@ -18,8 +18,8 @@ use request::PutRequest;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use store::{
-    AuditKind, AuditOutcome, AuditRecord, Head, IdempotencyRecord, Permission, PutSecret as Put, Revision,
-    StoreError, StoredVersion, Wanted,
+    AuditKind, AuditOutcome, AuditRecord, Head, IdempotencyRecord, Permission, PutSecret as Put,
+    Revision, StoreError, StoredVersion, Wanted,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -40,7 +40,9 @@ pub struct PutSecret {
 
 /// The function's routes.
 pub fn routes(function: PutSecret) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(put)).with_state(Arc::new(function))
+    OpenApiRouter::new()
+        .routes(routes!(put))
+        .with_state(Arc::new(function))
 }
 
 /// Puts a new version.
@@ -62,21 +64,32 @@ async fn put(State(this): State<Arc<PutSecret>>, mut call: Call) -> Result<Respo
     };
     let admitted = this.api.admit(&call.headers, need).await?;
     let Some(name) = admitted.secret.clone() else {
-        return Err(Problem::invalid("name", "1 to 128 lower-case letters, digits, dots, underscores or hyphens, beginning with a letter or digit"));
+        return Err(Problem::invalid(
+            "name",
+            "1 to 128 lower-case letters, digits, dots, underscores or hyphens, beginning with a letter or digit",
+        ));
     };
     key?;
     let preconditions = preconditions?;
     let request = PutRequest::parse(&body?, admitted.now)?;
-    let fingerprint = request.fingerprint(&admitted.caller, &name, call.headers.get(header::IF_MATCH));
+    let fingerprint =
+        request.fingerprint(&admitted.caller, &name, call.headers.get(header::IF_MATCH));
 
-    if let Some(known) = admitted.records.idempotency.as_ref().filter(|known| !known.is_expired(admitted.now)) {
+    if let Some(known) = admitted
+        .records
+        .idempotency
+        .as_ref()
+        .filter(|known| !known.is_expired(admitted.now))
+    {
         return replay(&name, known, &fingerprint);
     }
     admitted.not_frozen()?;
     let former = admitted.records.head.as_ref();
     preconditions.hold(former)?;
     let binding = admitted.binding()?;
-    let Some(kek) = &binding.current else { return Err(Problem::new(Code::NoWorkspaceKey)) };
+    let Some(kek) = &binding.current else {
+        return Err(Problem::new(Code::NoWorkspaceKey));
+    };
     let Some(version) = Head::next_version(former) else {
         return Err(Problem::new(Code::Conflict).because("This secret has had its last version."));
     };
@@ -118,21 +131,30 @@ async fn put(State(this): State<Arc<PutSecret>>, mut call: Call) -> Result<Respo
         idempotency: remembered.as_ref(),
         now: admitted.now,
     };
-    match this.api.store.put_secret(&admitted.caller.workspace, &put, &audit).await {
+    match this
+        .api
+        .store
+        .put_secret(&admitted.caller.workspace, &put, &audit)
+        .await
+    {
         Ok(revision) => Ok(created(&name, &new, revision)),
         // The same request may have won elsewhere: then its answer is the answer.
-        Err(StoreError::Conflict(which)) => {
-            match this.known(&admitted).await? {
-                Some(known) => replay(&name, &known, &fingerprint),
-                None => Err(StoreError::Conflict(which).into()),
-            }
-        }
+        Err(StoreError::Conflict(which)) => match this.known(&admitted).await? {
+            Some(known) => replay(&name, &known, &fingerprint),
+            None => Err(StoreError::Conflict(which).into()),
+        },
         Err(error) => Err(error.into()),
     }
 }
 
 impl PutSecret {
-    fn audit(&self, admitted: &Admitted, call: &Call, new: &StoredVersion, kms: envelope::kms::KmsCall) -> AuditRecord {
+    fn audit(
+        &self,
+        admitted: &Admitted,
+        call: &Call,
+        new: &StoredVersion,
+        kms: envelope::kms::KmsCall,
+    ) -> AuditRecord {
         let mut entry = admitted.audit(AuditKind::Put, &call.request_id);
         entry.version = Some(new.version);
         let outcome = AuditOutcome {
@@ -141,7 +163,10 @@ impl PutSecret {
             key_material: kms.material,
             ..api::outcome("ok", admitted.now, self.api.clock.now())
         };
-        AuditRecord { entry, outcome: Some(outcome) }
+        AuditRecord {
+            entry,
+            outcome: Some(outcome),
+        }
     }
 
     /// The unexpired idempotency record of this request, read again.
@@ -156,20 +181,43 @@ impl PutSecret {
             idempotency: admitted.idempotency.as_ref(),
             state: false,
         };
-        let records = self.api.store.read(&admitted.caller.workspace, wanted).await?;
-        Ok(records.idempotency.filter(|known| !known.is_expired(admitted.now)))
+        let records = self
+            .api
+            .store
+            .read(&admitted.caller.workspace, wanted)
+            .await?;
+        Ok(records
+            .idempotency
+            .filter(|known| !known.is_expired(admitted.now)))
     }
 }
 
 fn created(name: &envelope::SecretName, new: &StoredVersion, revision: Revision) -> Response {
-    answer(name, new.version, &new.wrapped.key, new.wrapped.material.as_deref(), revision)
+    answer(
+        name,
+        new.version,
+        &new.wrapped.key,
+        new.wrapped.material.as_deref(),
+        revision,
+    )
 }
 
-fn replay(name: &envelope::SecretName, known: &IdempotencyRecord, fingerprint: &[u8; 32]) -> Result<Response, Problem> {
+fn replay(
+    name: &envelope::SecretName,
+    known: &IdempotencyRecord,
+    fingerprint: &[u8; 32],
+) -> Result<Response, Problem> {
     if known.fingerprint != *fingerprint {
-        return Err(Problem::new(Code::Conflict).because("This Idempotency-Key was used for a different request."));
+        return Err(Problem::new(Code::Conflict)
+            .because("This Idempotency-Key was used for a different request."));
     }
-    Ok(answer(name, known.version, &known.wrapped_by, known.material.as_deref(), known.revision))
+    Ok(answer(
+        name,
+        known.version,
+        &known.wrapped_by,
+        known.material.as_deref(),
+        known.revision,
+    ))
 }
 
 fn answer(
@@ -199,7 +247,9 @@ fn answer(
 fn idempotency_key(call: &Call) -> Result<Option<&str>, Problem> {
     let key = call.header("idempotency-key")?;
     match key {
-        Some(key) if !(1..=255).contains(&key.len()) => Err(Problem::invalid("idempotency-key", "1 to 255 characters")),
+        Some(key) if !(1..=255).contains(&key.len()) => {
+            Err(Problem::invalid("idempotency-key", "1 to 255 characters"))
+        }
         key => Ok(key),
     }
 }
@@ -231,7 +281,13 @@ impl Preconditions {
 
     fn hold(&self, head: Option<&Head>) -> Result<(), Problem> {
         let live = head.and_then(Head::live);
-        let matches = self.revision.is_none_or(|wanted| live.is_some_and(|head| head.revision.number() == wanted));
-        if matches && !(self.absent && live.is_some()) { Ok(()) } else { Err(Problem::new(Code::PreconditionFailed)) }
+        let matches = self
+            .revision
+            .is_none_or(|wanted| live.is_some_and(|head| head.revision.number() == wanted));
+        if matches && !(self.absent && live.is_some()) {
+            Ok(())
+        } else {
+            Err(Problem::new(Code::PreconditionFailed))
+        }
     }
 }

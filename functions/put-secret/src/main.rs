@@ -7,6 +7,9 @@ use put_secret::{PutSecret, routes};
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     api::log::start();
     let settings = Settings::from_env()?;
-    let function = PutSecret { api: settings.api(), wrap: settings.kms().wrap() };
+    let function = PutSecret {
+        api: settings.api(),
+        wrap: settings.kms().wrap(),
+    };
     edge::run(edge::finish(routes(function).into()), None).await
 }

@@ -36,20 +36,32 @@ impl PutRequest {
             return Err(Problem::invalid("value", "at least one byte"));
         }
         if value.len() > SECRET_MAX {
-            return Err(Problem::new(Code::TooLarge).because(format!("A value may have up to {SECRET_MAX} bytes.")));
+            return Err(Problem::new(Code::TooLarge)
+                .because(format!("A value may have up to {SECRET_MAX} bytes.")));
         }
         if expires_at.is_some_and(|end| end <= now) {
             return Err(Problem::invalid("expires_at", "a time to come"));
         }
-        let policy = Policy::parse(&policy, expires_at).map_err(|error| Problem::invalid(error.field, error.rule))?;
+        let policy = Policy::parse(&policy, expires_at)
+            .map_err(|error| Problem::invalid(error.field, error.rule))?;
         //policy.accepts(&value).map_err(|rule| Problem::invalid("value", rule))?;
-        Ok(Self { value, form, policy: policy.canonical(), expires_at })
+        Ok(Self {
+            value,
+            form,
+            policy: policy.canonical(),
+            expires_at,
+        })
     }
 
     /// What tells this request from another under the same `Idempotency-Key`: an
     /// HMAC-SHA-256 keyed by the raw token, which is stored nowhere, so that it
     /// tells a table's thief nothing about the value. Every part is prefixed by its length.
-    pub(crate) fn fingerprint(&self, caller: &Caller, name: &SecretName, if_match: Option<&HeaderValue>) -> [u8; 32] {
+    pub(crate) fn fingerprint(
+        &self,
+        caller: &Caller,
+        name: &SecretName,
+        if_match: Option<&HeaderValue>,
+    ) -> [u8; 32] {
         // EXPOSE: both go into the MAC and nowhere else.
         let mut mac = Hmac::<Sha256>::new_from_slice(caller.token.text().expose_secret())
             .expect("HMAC takes a key of any length");
@@ -71,19 +83,31 @@ impl PutRequest {
 
 /// The value, in exactly one of its three forms, straight into the secret type.
 fn value(fields: &mut Fields<'_>) -> Result<(SecretBytes, ValueForm), Problem> {
-    let text = fields.optional::<String>("value", "text")?.map(|text| SecretBytes::new(text.into_bytes()));
-    let base64 = fields.optional::<String>("value_base64", "text in base64")?.map(|text| SecretBytes::new(text.into_bytes()));
-    let json = fields.raw("value_json").map(|text| SecretBytes::new(text.as_bytes().to_vec()));
+    let text = fields
+        .optional::<String>("value", "text")?
+        .map(|text| SecretBytes::new(text.into_bytes()));
+    let base64 = fields
+        .optional::<String>("value_base64", "text in base64")?
+        .map(|text| SecretBytes::new(text.into_bytes()));
+    let json = fields
+        .raw("value_json")
+        .map(|text| SecretBytes::new(text.as_bytes().to_vec()));
     match (text, base64, json) {
         (Some(text), None, None) => Ok((text, ValueForm::Text)),
         (None, Some(text), None) => {
             // EXPOSE: decoded into the secret itself.
-            let bytes = BASE64_STANDARD
-                .decode(text.expose_secret())
-                .map_err(|_| Problem::invalid("value_base64", "base64 of RFC 4648, section 4, with padding"))?;
+            let bytes = BASE64_STANDARD.decode(text.expose_secret()).map_err(|_| {
+                Problem::invalid(
+                    "value_base64",
+                    "base64 of RFC 4648, section 4, with padding",
+                )
+            })?;
             Ok((SecretBytes::new(bytes), ValueForm::Bytes))
         }
         (None, None, Some(json)) => Ok((json, ValueForm::Json)),
-        _ => Err(Problem::invalid("value", "exactly one of value, value_base64 and value_json")),
+        _ => Err(Problem::invalid(
+            "value",
+            "exactly one of value, value_base64 and value_json",
+        )),
     }
 }

@@ -18,9 +18,16 @@ use time::{Date, macros::format_description};
     ),
     responses((status = 200, description = "A page of audit records of one day (UTC; default: today)."))
 )]
-pub(crate) async fn list(State(this): State<Arc<ReadWorkspace>>, call: Call) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(this): State<Arc<ReadWorkspace>>,
+    call: Call,
+) -> Result<Response, Problem> {
     let query = call.query(&["day", "after", "limit"]);
-    let need = Need { workspace: call.param("workspace"), permissions: &[Permission::ReadAudit], ..Need::default() };
+    let need = Need {
+        workspace: call.param("workspace"),
+        permissions: &[Permission::ReadAudit],
+        ..Need::default()
+    };
     let admitted = this.api.admit(&call.headers, need).await?;
     let query = query?;
     let day = match query.get("day") {
@@ -34,7 +41,11 @@ pub(crate) async fn list(State(this): State<Arc<ReadWorkspace>>, call: Call) -> 
         .transpose()
         .map_err(|error| Problem::invalid_id("after", error))?;
     let limit = limit(query.get("limit"))?;
-    let page = this.api.store.list_audit(&admitted.caller.workspace, day, after.as_ref(), limit).await?;
+    let page = this
+        .api
+        .store
+        .list_audit(&admitted.caller.workspace, day, after.as_ref(), limit)
+        .await?;
     let reach = &admitted.caller.record;
     let records: Vec<Value> = page
         .items
@@ -45,7 +56,10 @@ pub(crate) async fn list(State(this): State<Arc<ReadWorkspace>>, call: Call) -> 
         })
         .map(shown)
         .collect();
-    Ok(json(StatusCode::OK, json!({"day": day.to_string(), "records": records, "next": page.next})))
+    Ok(json(
+        StatusCode::OK,
+        json!({"day": day.to_string(), "records": records, "next": page.next}),
+    ))
 }
 
 fn shown(record: &AuditRecord) -> Value {

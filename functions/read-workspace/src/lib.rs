@@ -72,15 +72,25 @@ async fn key(State(this): State<Arc<ReadWorkspace>>, call: Call) -> Result<Respo
     params(("workspace" = String, Path), ("format" = Option<String>, Query)),
     responses((status = 200, description = "The statements, the grant, and the statement that cuts."))
 )]
-async fn key_policy(State(this): State<Arc<ReadWorkspace>>, call: Call) -> Result<Response, Problem> {
+async fn key_policy(
+    State(this): State<Arc<ReadWorkspace>>,
+    call: Call,
+) -> Result<Response, Problem> {
     let query = call.query(&["format"]);
-    let need = Need { workspace: call.param("workspace"), permissions: &[Permission::Read], ..Need::default() };
+    let need = Need {
+        workspace: call.param("workspace"),
+        permissions: &[Permission::Read],
+        ..Need::default()
+    };
     let admitted = this.api.admit(&call.headers, need).await?;
     if query?.get("format").is_some_and(|format| format != "json") {
         return Err(Problem::invalid("format", "json"));
     }
-    let policy =
-        KeyPolicy { role: &this.broker_role, broker: &this.api.broker, workspace: &admitted.caller.workspace };
+    let policy = KeyPolicy {
+        role: &this.broker_role,
+        broker: &this.api.broker,
+        workspace: &admitted.caller.workspace,
+    };
     Ok(json(
         StatusCode::OK,
         json!({

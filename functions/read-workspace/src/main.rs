@@ -10,7 +10,9 @@ use read_workspace::{ReadWorkspace, routes};
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     api::log::start();
     let settings = Settings::from_env()?;
-    let function =
-        ReadWorkspace { api: settings.api(), broker_role: settings::required("BYOK_BROKER_ROLE_ARN")? };
+    let function = ReadWorkspace {
+        api: settings.api(),
+        broker_role: settings::required("BYOK_BROKER_ROLE_ARN")?,
+    };
     edge::run(edge::finish(routes(function).into()), None).await
 }

@@ -15,9 +15,16 @@ use store::{Permission, SecretSummary};
     params(("workspace" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<u32>, Query)),
     responses((status = 200, description = "A page of secrets that the token reaches."))
 )]
-pub(crate) async fn list(State(this): State<Arc<ReadWorkspace>>, call: Call) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(this): State<Arc<ReadWorkspace>>,
+    call: Call,
+) -> Result<Response, Problem> {
     let query = call.query(&["after", "limit"]);
-    let need = Need { workspace: call.param("workspace"), permissions: &[Permission::Read], ..Need::default() };
+    let need = Need {
+        workspace: call.param("workspace"),
+        permissions: &[Permission::Read],
+        ..Need::default()
+    };
     let admitted = this.api.admit(&call.headers, need).await?;
     let query = query?;
     let after = query
@@ -28,12 +35,23 @@ pub(crate) async fn list(State(this): State<Arc<ReadWorkspace>>, call: Call) -> 
     let page = this
         .api
         .store
-        .list_secrets(&admitted.caller.workspace, after.as_ref(), limit(query.get("limit"))?)
+        .list_secrets(
+            &admitted.caller.workspace,
+            after.as_ref(),
+            limit(query.get("limit"))?,
+        )
         .await?;
     // A token that reaches only some secrets sees only those: a page may then be short, and `next` goes on.
-    let secrets: Vec<Value> =
-        page.items.iter().filter(|secret| admitted.caller.record.is_for(&secret.name)).map(shown).collect();
-    Ok(json(StatusCode::OK, json!({"secrets": secrets, "next": page.next})))
+    let secrets: Vec<Value> = page
+        .items
+        .iter()
+        .filter(|secret| admitted.caller.record.is_for(&secret.name))
+        .map(shown)
+        .collect();
+    Ok(json(
+        StatusCode::OK,
+        json!({"secrets": secrets, "next": page.next}),
+    ))
 }
 
 fn shown(secret: &SecretSummary) -> Value {

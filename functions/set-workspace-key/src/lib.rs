@@ -41,7 +41,10 @@ pub struct SetWorkspaceKey {
 
 /// The function's routes.
 pub fn routes(function: SetWorkspaceKey) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(bind)).routes(routes!(check)).with_state(Arc::new(function))
+    OpenApiRouter::new()
+        .routes(routes!(bind))
+        .routes(routes!(check))
+        .with_state(Arc::new(function))
 }
 
 /// Binds a key.
@@ -50,15 +53,27 @@ pub fn routes(function: SetWorkspaceKey) -> OpenApiRouter {
     params(("workspace" = String, Path)),
     responses((status = 200, description = "The key works and is now the workspace's current one."))
 )]
-async fn bind(State(this): State<Arc<SetWorkspaceKey>>, mut call: Call) -> Result<Response, Problem> {
-    let request = call.body(BODY_MAX).await.and_then(|body| BindRequest::parse(&body));
-    let need = Need { workspace: call.param("workspace"), permissions: &[Permission::ManageKey], ..Need::default() };
+async fn bind(
+    State(this): State<Arc<SetWorkspaceKey>>,
+    mut call: Call,
+) -> Result<Response, Problem> {
+    let request = call
+        .body(BODY_MAX)
+        .await
+        .and_then(|body| BindRequest::parse(&body));
+    let need = Need {
+        workspace: call.param("workspace"),
+        permissions: &[Permission::ManageKey],
+        ..Need::default()
+    };
     let admitted = this.api.admit(&call.headers, need).await?;
     let request = request?;
     let workspace = &admitted.caller.workspace;
     let binding = admitted.binding()?;
 
-    let proof = this.prove(&request.key, workspace, &request.grant_tokens).await?;
+    let proof = this
+        .prove(&request.key, workspace, &request.grant_tokens)
+        .await?;
     let change = BindKey {
         read: binding.clone(),
         key: request.key.clone(),
@@ -66,8 +81,13 @@ async fn bind(State(this): State<Arc<SetWorkspaceKey>>, mut call: Call) -> Resul
         now: admitted.now,
     };
     let mut entry = admitted.audit(AuditKind::BindKey, &call.request_id);
-    entry.detail.insert("key".to_owned(), request.key.to_string());
-    let audit = AuditRecord { entry, outcome: Some(proof.outcome(admitted.now, this.api.clock.now())) };
+    entry
+        .detail
+        .insert("key".to_owned(), request.key.to_string());
+    let audit = AuditRecord {
+        entry,
+        outcome: Some(proof.outcome(admitted.now, this.api.clock.now())),
+    };
     let revision = this.api.store.bind_key(workspace, &change, &audit).await?;
     Ok(json(
         StatusCode::OK,
@@ -86,23 +106,42 @@ async fn bind(State(this): State<Arc<SetWorkspaceKey>>, mut call: Call) -> Resul
     params(("workspace" = String, Path)),
     responses((status = 200, description = "The key works."))
 )]
-async fn check(State(this): State<Arc<SetWorkspaceKey>>, mut call: Call) -> Result<Response, Problem> {
-    let request = call.body(BODY_MAX).await.and_then(|body| Fields::parse(&body)?.finish());
-    let need = Need { workspace: call.param("workspace"), permissions: &[Permission::ManageKey], ..Need::default() };
+async fn check(
+    State(this): State<Arc<SetWorkspaceKey>>,
+    mut call: Call,
+) -> Result<Response, Problem> {
+    let request = call
+        .body(BODY_MAX)
+        .await
+        .and_then(|body| Fields::parse(&body)?.finish());
+    let need = Need {
+        workspace: call.param("workspace"),
+        permissions: &[Permission::ManageKey],
+        ..Need::default()
+    };
     let admitted = this.api.admit(&call.headers, need).await?;
     request?;
     let binding = admitted.binding()?;
-    let Some(key) = &binding.current else { return Err(Problem::new(Code::NoWorkspaceKey)) };
+    let Some(key) = &binding.current else {
+        return Err(Problem::new(Code::NoWorkspaceKey));
+    };
 
     let workspace = &admitted.caller.workspace;
     let entry = admitted.audit(AuditKind::CheckKey, &call.request_id);
-    this.api.store.begin_use(workspace, &entry).await.map_err(|error| Problem::new(Code::AuditUnavailable).from_source(error))?;
+    this.api
+        .store
+        .begin_use(workspace, &entry)
+        .await
+        .map_err(|error| Problem::new(Code::AuditUnavailable).from_source(error))?;
     let proof = this.prove(key, workspace, &[]).await;
     let outcome = match &proof {
         Ok(proof) => proof.outcome(admitted.now, this.api.clock.now()),
         Err(problem) => api::outcome(problem.code().as_str(), admitted.now, this.api.clock.now()),
     };
-    this.api.store.finish_use(workspace, &entry.id, &outcome).await?;
+    this.api
+        .store
+        .finish_use(workspace, &entry.id, &outcome)
+        .await?;
     let proof = proof?;
     Ok(json(
         StatusCode::OK,
@@ -124,11 +163,20 @@ impl BindRequest {
     fn parse(body: &[u8]) -> Result<Self, Problem> {
         let mut fields = Fields::parse(body)?;
         let key: String = fields.required("key", "the ARN of a KMS key")?;
-        let grant_tokens: Vec<String> = fields.optional("grant_tokens", "a list of texts")?.unwrap_or_default();
+        let grant_tokens: Vec<String> = fields
+            .optional("grant_tokens", "a list of texts")?
+            .unwrap_or_default();
         fields.finish()?;
         let key = KeyArn::parse(&key).map_err(|error| Problem::invalid_id("key", error))?;
-        if grant_tokens.len() > GRANT_TOKENS_MAX || grant_tokens.iter().any(|token| !(1..=8192).contains(&token.len())) {
-            return Err(Problem::invalid("grant_tokens", "up to 10 grant tokens of up to 8192 characters each"));
+        if grant_tokens.len() > GRANT_TOKENS_MAX
+            || grant_tokens
+                .iter()
+                .any(|token| !(1..=8192).contains(&token.len()))
+        {
+            return Err(Problem::invalid(
+                "grant_tokens",
+                "up to 10 grant tokens of up to 8192 characters each",
+            ));
         }
         Ok(Self { key, grant_tokens })
     }

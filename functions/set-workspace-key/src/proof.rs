@@ -26,9 +26,7 @@ pub(crate) struct Proof {
 impl Proof {
     /// The calls, for the answer.
     pub(crate) fn probes(&self) -> Value {
-        let probe = |operation: KmsOperation, request_id: &str| {
-            json!({"operation": operation.as_str(), "result": "allowed", "kmsRequestId": request_id})
-        };
+        let probe = |operation: KmsOperation, request_id: &str| json!({"operation": operation.as_str(), "result": "allowed", "kmsRequestId": request_id});
         let describe = match &self.describe {
             Ok(request_id) => probe(KmsOperation::DescribeKey, request_id),
             Err(why) => json!({"operation": KmsOperation::DescribeKey.as_str(), "result": why}),
@@ -42,7 +40,10 @@ impl Proof {
 
     /// The evidence that is stored beside the state.
     pub(crate) fn evidence(&self) -> String {
-        format!("GenerateDataKey {}; Decrypt {}", self.generate, self.decrypt)
+        format!(
+            "GenerateDataKey {}; Decrypt {}",
+            self.generate, self.decrypt
+        )
     }
 
     /// The audit record's end.
@@ -83,7 +84,8 @@ impl SetWorkspaceKey {
             Err(failure) => return Err(self.explain(failure, key, workspace, grant_tokens).await),
         };
         if !opened.key.is_same_as(&made.key) {
-            return Err(Problem::new(Code::IntegrityFailure).from_source("KMS unwrapped another data key than it made"));
+            return Err(Problem::new(Code::IntegrityFailure)
+                .from_source("KMS unwrapped another data key than it made"));
         }
         let describe = match self.inspect.describe(key, grant_tokens, CALL).await {
             Ok(description) => {
@@ -127,7 +129,11 @@ impl SetWorkspaceKey {
                 .with("kmsRequestIds", request_ids);
         }
         if refusal == Refusal::AccessDenied {
-            let policy = KeyPolicy { role: &self.broker_role, broker: &self.api.broker, workspace };
+            let policy = KeyPolicy {
+                role: &self.broker_role,
+                broker: &self.api.broker,
+                workspace,
+            };
             problem = problem.with("missingStatement", policy.statement(operation));
         }
         problem
@@ -138,7 +144,9 @@ impl SetWorkspaceKey {
 fn refuse_wrong_kind(description: &KeyDescription) -> Result<(), Problem> {
     let refuse = |rule: &str| Err(Problem::invalid("key", rule));
     if description.manager == "AWS" {
-        return refuse("a key that the customer manages; this one is managed by AWS, so its policy cannot be changed");
+        return refuse(
+            "a key that the customer manages; this one is managed by AWS, so its policy cannot be changed",
+        );
     }
     if description.usage == "GENERATE_VERIFY_MAC" {
         return refuse("a symmetric encryption key; this one is an HMAC key");
@@ -156,6 +164,8 @@ fn refuse_wrong_kind(description: &KeyDescription) -> Result<(), Problem> {
 }
 
 fn wrong_kind() -> Problem {
-    Problem::invalid("key", "a symmetric encryption key (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT) that the customer manages")
+    Problem::invalid(
+        "key",
+        "a symmetric encryption key (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT) that the customer manages",
+    )
 }
-

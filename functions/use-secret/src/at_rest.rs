@@ -5,7 +5,9 @@ use crate::UseSecret;
 use api::{Call, Code, Need, Problem, json, note_secret, rfc3339};
 use axum::{extract::State, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use envelope::{EncryptionContext, KmsFailure, Place, PolicyDigest, Refusal, SecretVersion, kms::UnwrapRequest};
+use envelope::{
+    EncryptionContext, KmsFailure, Place, PolicyDigest, Refusal, SecretVersion, kms::UnwrapRequest,
+};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -20,7 +22,10 @@ const KMS_TIME: Duration = Duration::from_secs(5);
     params(("workspace" = String, Path), ("name" = String, Path), ("version" = Option<u32>, Query)),
     responses((status = 200, description = "The secret as it is stored."))
 )]
-pub(crate) async fn show(State(this): State<Arc<UseSecret>>, call: Call) -> Result<Response, Problem> {
+pub(crate) async fn show(
+    State(this): State<Arc<UseSecret>>,
+    call: Call,
+) -> Result<Response, Problem> {
     let version = wanted_version(&call);
     let need = Need {
         workspace: call.param("workspace"),
@@ -33,9 +38,16 @@ pub(crate) async fn show(State(this): State<Arc<UseSecret>>, call: Call) -> Resu
     let version = version?;
     let absent = || Problem::new(Code::NotFound);
     let name = admitted.secret.clone().ok_or_else(absent)?;
-    let head = admitted.records.head.as_ref().and_then(Head::live).ok_or_else(absent)?;
+    let head = admitted
+        .records
+        .head
+        .as_ref()
+        .and_then(Head::live)
+        .ok_or_else(absent)?;
     let stored = match version {
-        Some(version) if version != head.stored.version => admitted.records.version.as_ref().ok_or_else(absent)?,
+        Some(version) if version != head.stored.version => {
+            admitted.records.version.as_ref().ok_or_else(absent)?
+        }
         _ => &head.stored,
     };
     note_secret(&name, stored.version);
@@ -86,7 +98,10 @@ fn verdict(asked: Result<String, KmsFailure>) -> Result<(bool, Value), Problem> 
         Err(failure) if failure.refusal.is_definite() || failure.refusal == Refusal::Integrity => {
             let request_id = failure.request_ids.last().cloned();
             let code = Problem::from(failure).code();
-            Ok((false, json!({"requestId": request_id, "refused": code.as_str()})))
+            Ok((
+                false,
+                json!({"requestId": request_id, "refused": code.as_str()}),
+            ))
         }
         Err(failure) => Err(failure.into()),
     }
@@ -94,7 +109,9 @@ fn verdict(asked: Result<String, KmsFailure>) -> Result<(bool, Value), Problem> 
 
 fn wanted_version(call: &Call) -> Result<Option<SecretVersion>, Problem> {
     let query = call.query(&["version"])?;
-    let Some(text) = query.get("version") else { return Ok(None) };
+    let Some(text) = query.get("version") else {
+        return Ok(None);
+    };
     let wrong = || Problem::invalid("version", "a whole number from 1 to 9999999");
     let number = text.parse().map_err(|_| wrong())?;
     SecretVersion::new(number).map(Some).map_err(|_| wrong())

@@ -15,11 +15,17 @@ const TIME: Duration = Duration::from_secs(25);
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     api::log::start();
     let settings = Settings::from_env()?;
-    let guard = AddressGuard::parse_list(&settings::optional("EGRESS_ALLOW_CIDRS").unwrap_or_default())?;
+    let guard =
+        AddressGuard::parse_list(&settings::optional("EGRESS_ALLOW_CIDRS").unwrap_or_default())?;
     let function = UseSecret {
         api: settings.api(),
         unwrap: settings.kms().unwrap(),
-        dialler: Dialler::new(guard, Limits::default(), Arc::new(SystemResolver), Roots::Native)?,
+        dialler: Dialler::new(
+            guard,
+            Limits::default(),
+            Arc::new(SystemResolver),
+            Roots::Native,
+        )?,
         time: TIME,
     };
     edge::run(edge::finish(routes(function).into()), None).await

@@ -12,7 +12,10 @@
 use crate::UseSecret;
 use api::{Admitted, Code, Problem, note_secret};
 use bytes::Bytes;
-use egress::{CanonicalUrl, CollectedAnswer, EgressError, InjectError, OutboundRequest, Policy, RequestError, UrlError};
+use egress::{
+    CanonicalUrl, CollectedAnswer, EgressError, InjectError, OutboundRequest, Policy, RequestError,
+    UrlError,
+};
 use envelope::{
     EncryptionContext, Place, PolicyDigest, SecretBytes, SecretName, SecretVersion,
     kms::{KmsCall, UnwrapRequest},
@@ -71,7 +74,9 @@ impl UseSecret {
         draft: Draft,
     ) -> Result<(CollectedAnswer, Receipt), Problem> {
         let until = Instant::now() + draft.time;
-        let Some(name) = admitted.secret.clone() else { return Err(Problem::new(Code::NotFound)) };
+        let Some(name) = admitted.secret.clone() else {
+            return Err(Problem::new(Code::NotFound));
+        };
         admitted.not_frozen()?;
         let found = match self.find(&admitted, &admitted.records, &name, draft.version) {
             Err(problem) if problem.code() == Code::IntegrityFailure => {
@@ -92,11 +97,18 @@ impl UseSecret {
         let sent = self.send(&found, request, &secret, until).await;
         drop(secret);
 
-        let code = sent.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok");
+        let code = sent
+            .as_ref()
+            .map_or_else(|problem| problem.code().as_str(), |_| "ok");
         let status = sent.as_ref().ok().map(|answer| answer.status.as_u16());
         let outcome = self.outcome(&entry, code, status, Some(&kms));
         self.finish(&admitted, &entry, &outcome).await;
-        let receipt = Receipt { id: entry.id, kms, version: found.stored.version, milliseconds: outcome.milliseconds };
+        let receipt = Receipt {
+            id: entry.id,
+            kms,
+            version: found.stored.version,
+            milliseconds: outcome.milliseconds,
+        };
         Ok((sent?, receipt))
     }
 
@@ -112,9 +124,10 @@ impl UseSecret {
             return Err(Problem::new(Code::NotFound));
         };
         let stored = match version {
-            Some(version) if version != head.stored.version => {
-                records.version.clone().ok_or_else(|| Problem::new(Code::NotFound))?
-            }
+            Some(version) if version != head.stored.version => records
+                .version
+                .clone()
+                .ok_or_else(|| Problem::new(Code::NotFound))?,
             _ => head.stored.clone(),
         };
         let mut policies = vec![policy(&stored)?];
@@ -122,7 +135,10 @@ impl UseSecret {
             policies.push(policy(&head.stored)?);
         }
         // The expiry that counts is the one within the policy, which the customer's KMS binds.
-        if policies.iter().any(|policy| policy.expires_at().is_some_and(|end| end <= admitted.now)) {
+        if policies
+            .iter()
+            .any(|policy| policy.expires_at().is_some_and(|end| end <= admitted.now))
+        {
             return Err(Problem::new(Code::SecretExpired));
         }
         let place = Place {
@@ -131,7 +147,11 @@ impl UseSecret {
             name: name.clone(),
             version: stored.version,
         };
-        Ok(Found { stored, place, policies })
+        Ok(Found {
+            stored,
+            place,
+            policies,
+        })
     }
 
     /// The records of a read are no snapshot: a mismatch between them is looked
@@ -142,8 +162,18 @@ impl UseSecret {
         name: &SecretName,
         version: Option<SecretVersion>,
     ) -> Result<Records, Problem> {
-        let wanted = Wanted { token: &admitted.caller.id, secret: Some(name), version, idempotency: None, state: false };
-        Ok(self.api.store.read(&admitted.caller.workspace, wanted).await?)
+        let wanted = Wanted {
+            token: &admitted.caller.id,
+            secret: Some(name),
+            version,
+            idempotency: None,
+            state: false,
+        };
+        Ok(self
+            .api
+            .store
+            .read(&admitted.caller.workspace, wanted)
+            .await?)
     }
 
     /// Has the customer's KMS unwrap the data key while the intent is stored;
@@ -160,9 +190,15 @@ impl UseSecret {
         if !keys.contains(&found.stored.wrapped.key) {
             // A re-bind between the two records of one read; no call is made for an unknown key.
             let again = self.read_again(admitted, name, None).await?;
-            keys = again.binding.map(|binding| binding.keys()).unwrap_or_default();
+            keys = again
+                .binding
+                .map(|binding| binding.keys())
+                .unwrap_or_default();
         }
-        let context = EncryptionContext::new(&found.place, &PolicyDigest::of(found.stored.policy.as_bytes()));
+        let context = EncryptionContext::new(
+            &found.place,
+            &PolicyDigest::of(found.stored.policy.as_bytes()),
+        );
         let receipt = entry.id.to_string();
         let request = UnwrapRequest {
             wrapped: &found.stored.wrapped,
@@ -170,7 +206,9 @@ impl UseSecret {
             allowed: &keys,
             receipt: Some(&receipt),
             grant_tokens: &[],
-            time: until.saturating_duration_since(Instant::now()).min(KMS_TIME),
+            time: until
+                .saturating_duration_since(Instant::now())
+                .min(KMS_TIME),
         };
         let (unwrapped, intent) = tokio::join!(
             self.unwrap.unwrap(request),
@@ -188,9 +226,11 @@ impl UseSecret {
         let (problem, kms, attempts) = match unwrapped {
             Ok(unwrapped) => match open(&found.stored.sealed, unwrapped.key, &found.place) {
                 Ok(secret) => return Ok((secret, unwrapped.call)),
-                Err(error) => {
-                    (Problem::new(Code::IntegrityFailure).from_source(error), Some(unwrapped.call), Vec::new())
-                }
+                Err(error) => (
+                    Problem::new(Code::IntegrityFailure).from_source(error),
+                    Some(unwrapped.call),
+                    Vec::new(),
+                ),
             },
             Err(failure) => {
                 let attempts = failure.request_ids.clone();
@@ -213,24 +253,36 @@ impl UseSecret {
         let injected = egress::inject(&found.policies[0], request, secret).map_err(|error| {
             match error {
                 InjectError::Denied(_) => Problem::new(Code::DestinationDenied),
-                InjectError::NotInjectable => {
-                    Problem::new(Code::Conflict).because("The secret's bytes do not fit into the slot of its policy.")
-                }
-                InjectError::SlotTaken => {
-                    Problem::invalid("request.url", "without the query parameter that the secret goes into")
-                }
+                InjectError::NotInjectable => Problem::new(Code::Conflict)
+                    .because("The secret's bytes do not fit into the slot of its policy."),
+                InjectError::SlotTaken => Problem::invalid(
+                    "request.url",
+                    "without the query parameter that the secret goes into",
+                ),
             }
             .from_source(error)
         })?;
         let left = until.saturating_duration_since(Instant::now());
-        let answer = async { self.dialler.send(injected, left).await?.collect(ANSWER_MAX).await };
+        let answer = async {
+            self.dialler
+                .send(injected, left)
+                .await?
+                .collect(ANSWER_MAX)
+                .await
+        };
         match tokio::time::timeout(left, answer).await {
             Ok(answer) => answer.map_err(upstream),
             Err(_) => Err(upstream(EgressError::Timeout)),
         }
     }
 
-    fn outcome(&self, entry: &AuditEntry, code: &str, upstream_status: Option<u16>, kms: Option<&KmsCall>) -> AuditOutcome {
+    fn outcome(
+        &self,
+        entry: &AuditEntry,
+        code: &str,
+        upstream_status: Option<u16>,
+        kms: Option<&KmsCall>,
+    ) -> AuditOutcome {
         AuditOutcome {
             upstream_status,
             kms_request_id: kms.map(|kms| kms.request_id.clone()),
@@ -243,21 +295,29 @@ impl UseSecret {
     /// Stores the outcome. If that fails the intent stands, which says that the
     /// secret may have left; the upstream's answer is not withheld for it.
     async fn finish(&self, admitted: &Admitted, entry: &AuditEntry, outcome: &AuditOutcome) {
-        if let Err(error) = self.api.store.finish_use(&admitted.caller.workspace, &entry.id, outcome).await {
+        if let Err(error) = self
+            .api
+            .store
+            .finish_use(&admitted.caller.workspace, &entry.id, outcome)
+            .await
+        {
             tracing::error!(receipt = %entry.id, %error, "the outcome of a use could not be stored");
         }
     }
 }
 
 fn policy(stored: &StoredVersion) -> Result<Policy, Problem> {
-    Policy::from_canonical(&stored.policy)
-        .map_err(|error| Problem::new(Code::IntegrityFailure).from_source(format!("a stored policy is not canonical: {}", error.rule)))
+    Policy::from_canonical(&stored.policy).map_err(|error| {
+        Problem::new(Code::IntegrityFailure)
+            .from_source(format!("a stored policy is not canonical: {}", error.rule))
+    })
 }
 
 /// The request on its canonical URL, against every policy that it must satisfy.
 fn judge(found: &Found, admitted: &Admitted, draft: Draft) -> Result<OutboundRequest, Problem> {
     let url = match &draft.target {
-        Target::Url(text) => CanonicalUrl::parse(text).map_err(|error| Problem::invalid("request.url", error.rule()))?,
+        Target::Url(text) => CanonicalUrl::parse(text)
+            .map_err(|error| Problem::invalid("request.url", error.rule()))?,
         Target::Via(path) => found.policies[0].via(path).map_err(|error| match error {
             UrlError::NoDestination => Problem::new(Code::DestinationDenied),
             error => Problem::invalid("path", error.rule()),
@@ -273,9 +333,15 @@ fn judge(found: &Found, admitted: &Admitted, draft: Draft) -> Result<OutboundReq
     }
     let headers = without_token(draft.headers, admitted);
     OutboundRequest::new(draft.method, url, headers, draft.body).map_err(|error| match error {
-        RequestError::Method => Problem::invalid("request.method", "a method that a policy can allow"),
-        RequestError::HeadersTooLarge => Problem::new(Code::TooLarge).because("The request has too many or too large headers."),
-        RequestError::BodyTooLarge => Problem::new(Code::TooLarge).because("The request's body is too large."),
+        RequestError::Method => {
+            Problem::invalid("request.method", "a method that a policy can allow")
+        }
+        RequestError::HeadersTooLarge => {
+            Problem::new(Code::TooLarge).because("The request has too many or too large headers.")
+        }
+        RequestError::BodyTooLarge => {
+            Problem::new(Code::TooLarge).because("The request's body is too large.")
+        }
     })
 }
 
@@ -285,7 +351,10 @@ fn without_token(headers: HeaderMap, admitted: &Admitted) -> HeaderMap {
     let token = admitted.caller.token.text().expose_secret();
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in &headers {
-        let carries = value.as_bytes().windows(token.len()).any(|window| window == token);
+        let carries = value
+            .as_bytes()
+            .windows(token.len())
+            .any(|window| window == token);
         if !carries && !api::Token::is_in(value) {
             kept.append(name.clone(), value.clone());
         }
@@ -298,13 +367,19 @@ fn upstream(error: EgressError) -> Problem {
         EgressError::AddressDenied(_) => Code::DestinationDenied,
         EgressError::Timeout | EgressError::ConnectTimeout => Code::UpstreamTimeout,
         EgressError::TooLarge | EgressError::RequestTooLarge => Code::TooLarge,
-        EgressError::Resolve | EgressError::Connect | EgressError::Tls | EgressError::Protocol => Code::UpstreamUnreachable,
+        EgressError::Resolve | EgressError::Connect | EgressError::Tls | EgressError::Protocol => {
+            Code::UpstreamUnreachable
+        }
     };
     let problem = Problem::new(code).from_source(error);
     match error {
-        EgressError::AddressDenied(_) => problem.because("The destination's address may not be dialled."),
+        EgressError::AddressDenied(_) => {
+            problem.because("The destination's address may not be dialled.")
+        }
         EgressError::Resolve => problem.because("The destination's name could not be resolved."),
-        EgressError::Tls => problem.because("No trusted TLS session with the destination could be made."),
+        EgressError::Tls => {
+            problem.because("No trusted TLS session with the destination could be made.")
+        }
         EgressError::TooLarge => problem.because("The upstream's answer is too large."),
         _ => problem,
     }

@@ -27,8 +27,14 @@ const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
     params(("workspace" = String, Path), ("name" = String, Path)),
     responses((status = 200, description = "The upstream answered; its own status is in the body."))
 )]
-pub(crate) async fn use_secret(State(this): State<Arc<UseSecret>>, mut call: Call) -> Result<Response, Problem> {
-    let draft = call.body(BODY_MAX).await.and_then(|body| parse(&body, this.time));
+pub(crate) async fn use_secret(
+    State(this): State<Arc<UseSecret>>,
+    mut call: Call,
+) -> Result<Response, Problem> {
+    let draft = call
+        .body(BODY_MAX)
+        .await
+        .and_then(|body| parse(&body, this.time));
     let need = Need {
         workspace: call.param("workspace"),
         permissions: &[Permission::UseSecrets],
@@ -70,7 +76,8 @@ fn parse(body: &[u8], time: Duration) -> Result<Draft, Problem> {
 
     let method: String = request.required("method", "an HTTP method")?;
     let url: String = request.required("url", "an absolute URL")?;
-    let headers: Option<BTreeMap<String, OneOrMore>> = request.optional("headers", "an object of texts or lists of texts")?;
+    let headers: Option<BTreeMap<String, OneOrMore>> =
+        request.optional("headers", "an object of texts or lists of texts")?;
     let text: Option<String> = request.optional("body", "text")?;
     let base64: Option<String> = request.optional("body_base64", "text in base64")?;
     request.finish()?;
@@ -78,11 +85,18 @@ fn parse(body: &[u8], time: Duration) -> Result<Draft, Problem> {
     let body = match (text, base64) {
         (None, None) => Bytes::new(),
         (Some(text), None) => Bytes::from(text),
-        (None, Some(text)) => BASE64_STANDARD
-            .decode(text)
-            .map(Bytes::from)
-            .map_err(|_| Problem::invalid("request.body_base64", "base64 of RFC 4648, section 4, with padding"))?,
-        (Some(_), Some(_)) => return Err(Problem::invalid("request.body", "one of body and body_base64")),
+        (None, Some(text)) => BASE64_STANDARD.decode(text).map(Bytes::from).map_err(|_| {
+            Problem::invalid(
+                "request.body_base64",
+                "base64 of RFC 4648, section 4, with padding",
+            )
+        })?,
+        (Some(_), Some(_)) => {
+            return Err(Problem::invalid(
+                "request.body",
+                "one of body and body_base64",
+            ));
+        }
     };
     let time = match timeout {
         None => time,
@@ -120,8 +134,9 @@ fn headers_from(named: BTreeMap<String, OneOrMore>) -> Result<HeaderMap, Problem
             OneOrMore::More(values) => values,
         };
         for value in values {
-            let value = HeaderValue::from_str(&value)
-                .map_err(|_| Problem::invalid(format!("request.headers.{name}"), "visible characters"))?;
+            let value = HeaderValue::from_str(&value).map_err(|_| {
+                Problem::invalid(format!("request.headers.{name}"), "visible characters")
+            })?;
             headers.append(&name, value);
         }
     }
@@ -132,9 +147,16 @@ fn headers_from(named: BTreeMap<String, OneOrMore>) -> Result<HeaderMap, Problem
 fn headers_json(headers: &HeaderMap) -> Value {
     let mut object = Map::new();
     for name in headers.keys() {
-        let mut values: Vec<Value> =
-            headers.get_all(name).iter().map(|value| json!(String::from_utf8_lossy(value.as_bytes()))).collect();
-        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+        let mut values: Vec<Value> = headers
+            .get_all(name)
+            .iter()
+            .map(|value| json!(String::from_utf8_lossy(value.as_bytes())))
+            .collect();
+        let value = if values.len() == 1 {
+            values.remove(0)
+        } else {
+            Value::Array(values)
+        };
         object.insert(name.as_str().to_owned(), value);
     }
     Value::Object(object)

@@ -18,7 +18,10 @@ use std::sync::Arc;
 use store::Permission;
 
 /// Passes a request through to the first destination of the secret's policy.
-pub(crate) async fn pass_through(State(this): State<Arc<UseSecret>>, mut call: Call) -> Result<Response, Problem> {
+pub(crate) async fn pass_through(
+    State(this): State<Arc<UseSecret>>,
+    mut call: Call,
+) -> Result<Response, Problem> {
     let body = call.body(REQUEST_BODY_MAX).await;
     let need = Need {
         workspace: call.param("workspace"),
@@ -53,7 +56,10 @@ pub(crate) fn add_receipt(headers: &mut HeaderMap, receipt: &Receipt) {
 fn rest_of(call: &Call) -> String {
     let path = call.uri.path();
     // /v1/workspaces/{workspace}/via/{name}/rest: the sixth slash begins the rest.
-    let rest = path.match_indices('/').nth(6 - 1).map_or("", |(at, _)| &path[at + 1..]);
+    let rest = path
+        .match_indices('/')
+        .nth(6 - 1)
+        .map_or("", |(at, _)| &path[at + 1..]);
     match call.uri.query() {
         Some(query) => format!("{rest}?{query}"),
         None => rest.to_owned(),

@@ -73,7 +73,8 @@ impl Api {
     /// # Errors
     /// `unauthenticated`, `not_found`, or what the store says.
     pub async fn admit(&self, headers: &HeaderMap, need: Need<'_>) -> Result<Admitted, Problem> {
-        let token = Token::of_request(headers).ok_or_else(|| Problem::new(Code::Unauthenticated))?;
+        let token =
+            Token::of_request(headers).ok_or_else(|| Problem::new(Code::Unauthenticated))?;
         let id = token.id();
         let now = self.clock.now();
         let secret = need.secret.and_then(|name| SecretName::parse(name).ok());
@@ -87,7 +88,11 @@ impl Api {
         };
         // The records of the token's own workspace: another's are not even read.
         let records = self.store.read(token.workspace(), wanted).await?;
-        let Some(record) = records.token.clone().filter(|record| !record.is_expired(now)) else {
+        let Some(record) = records
+            .token
+            .clone()
+            .filter(|record| !record.is_expired(now))
+        else {
             return Err(Problem::new(Code::Unauthenticated));
         };
         let span = tracing::Span::current();
@@ -98,7 +103,10 @@ impl Api {
         }
 
         let own = token.workspace().as_str() == need.workspace;
-        let may = need.permissions.iter().any(|permission| record.permits(*permission));
+        let may = need
+            .permissions
+            .iter()
+            .any(|permission| record.permits(*permission));
         let reaches = match (need.secret, &secret) {
             (None, _) => true,
             (Some(_), Some(name)) => record.is_for(name),
@@ -108,7 +116,18 @@ impl Api {
             return Err(Problem::new(Code::NotFound));
         }
         let workspace = token.workspace().clone();
-        Ok(Admitted { caller: Caller { workspace, token, id, record }, records, secret, idempotency, now })
+        Ok(Admitted {
+            caller: Caller {
+                workspace,
+                token,
+                id,
+                record,
+            },
+            records,
+            secret,
+            idempotency,
+            now,
+        })
     }
 }
 
@@ -119,7 +138,9 @@ impl Caller {
         match (&self.record.secrets, secrets) {
             (None, _) => true,
             (Some(_), None) => false,
-            (Some(own), Some(wanted)) => wanted.iter().all(|one| own.iter().any(|mine| mine.covers(one))),
+            (Some(own), Some(wanted)) => wanted
+                .iter()
+                .all(|one| own.iter().any(|mine| mine.covers(one))),
         }
     }
 }
@@ -131,7 +152,8 @@ impl Admitted {
     /// `integrity_failure`: an opened workspace always has the record.
     pub fn binding(&self) -> Result<&Binding, Problem> {
         self.records.binding.as_ref().ok_or_else(|| {
-            Problem::new(Code::IntegrityFailure).from_source("an opened workspace has no record of its binding")
+            Problem::new(Code::IntegrityFailure)
+                .from_source("an opened workspace has no record of its binding")
         })
     }
 

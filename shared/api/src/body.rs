@@ -26,7 +26,10 @@ impl<'a> Fields<'a> {
     /// `invalid_request`: it is not one JSON object, or names a field twice.
     pub fn parse(body: &'a [u8]) -> Result<Self, Problem> {
         if body.is_empty() {
-            return Ok(Self { at: String::new(), fields: BTreeMap::new() });
+            return Ok(Self {
+                at: String::new(),
+                fields: BTreeMap::new(),
+            });
         }
         Self::read(body, String::new())
     }
@@ -40,7 +43,10 @@ impl<'a> Fields<'a> {
                 } else {
                     "well-formed JSON"
                 };
-                Err(Problem::invalid(if at.is_empty() { "body".to_owned() } else { at }, rule))
+                Err(Problem::invalid(
+                    if at.is_empty() { "body".to_owned() } else { at },
+                    rule,
+                ))
             }
         }
     }
@@ -49,10 +55,16 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `invalid_request`: it is there, but not as `rule` says.
-    pub fn optional<T: Deserialize<'a>>(&mut self, name: &str, rule: &str) -> Result<Option<T>, Problem> {
+    pub fn optional<T: Deserialize<'a>>(
+        &mut self,
+        name: &str,
+        rule: &str,
+    ) -> Result<Option<T>, Problem> {
         self.fields
             .remove(name)
-            .map(|raw| serde_json::from_str(raw.get()).map_err(|_| Problem::invalid(self.path(name), rule)))
+            .map(|raw| {
+                serde_json::from_str(raw.get()).map_err(|_| Problem::invalid(self.path(name), rule))
+            })
             .transpose()
     }
 
@@ -61,7 +73,8 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// `invalid_request`: it is absent, or not as `rule` says.
     pub fn required<T: Deserialize<'a>>(&mut self, name: &str, rule: &str) -> Result<T, Problem> {
-        self.optional(name, rule)?.ok_or_else(|| Problem::invalid(self.path(name), format!("required: {rule}")))
+        self.optional(name, rule)?
+            .ok_or_else(|| Problem::invalid(self.path(name), format!("required: {rule}")))
     }
 
     /// Takes a field that is an object of its own.
@@ -87,15 +100,22 @@ impl<'a> Fields<'a> {
     /// `invalid_request`: it is not of RFC 3339.
     pub fn time(&mut self, name: &str) -> Result<Option<OffsetDateTime>, Problem> {
         const RULE: &str = "a time of RFC 3339, like 2030-01-31T12:00:00Z";
-        let Some(text) = self.optional::<String>(name, RULE)? else { return Ok(None) };
-        let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| Problem::invalid(self.path(name), RULE))?;
+        let Some(text) = self.optional::<String>(name, RULE)? else {
+            return Ok(None);
+        };
+        let time = OffsetDateTime::parse(&text, &Rfc3339)
+            .map_err(|_| Problem::invalid(self.path(name), RULE))?;
         Ok(Some(time.to_offset(time::UtcOffset::UTC)))
     }
 
     /// The full name of a field, for an error that only its taker can find.
     #[must_use]
     pub fn path(&self, name: &str) -> String {
-        if self.at.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at) }
+        if self.at.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.at)
+        }
     }
 
     /// Ends the reading.
@@ -107,7 +127,13 @@ impl<'a> Fields<'a> {
             None => Ok(()),
             // The name is the caller's own word; a long one is cut, lest it be a value in the wrong place.
             Some(name) => Err(Problem::invalid(
-                self.path(&name.chars().filter(|c| c.is_ascii_graphic()).take(32).collect::<String>()),
+                self.path(
+                    &name
+                        .chars()
+                        .filter(|c| c.is_ascii_graphic())
+                        .take(32)
+                        .collect::<String>(),
+                ),
                 "no such field",
             )),
         }
@@ -158,16 +184,37 @@ mod tests {
         let body = br#"{"outer":{"count":"hunter2"},"extra":1}"#;
         let mut fields = Fields::parse(body).unwrap();
         let mut outer = fields.object("outer").unwrap();
-        let wrong = outer.required::<u32>("count", "a number").unwrap_err().document().to_string();
-        assert!(wrong.contains("outer.count") && !wrong.contains("hunter2"), "{wrong}");
+        let wrong = outer
+            .required::<u32>("count", "a number")
+            .unwrap_err()
+            .document()
+            .to_string();
+        assert!(
+            wrong.contains("outer.count") && !wrong.contains("hunter2"),
+            "{wrong}"
+        );
         let unknown = fields.finish().unwrap_err().document().to_string();
         assert!(unknown.contains("extra"), "{unknown}");
     }
 
     #[test]
     fn what_is_not_one_object_is_refused() {
-        for body in ["[]", "1", "{", "{}{}", r#"{"a":1,"a":2}"#, "\u{feff}{}", "null", "{\"a\":\"\u{0}\"}"] {
-            assert!(Fields::parse(body.as_bytes()).and_then(|mut fields| fields.required::<String>("a", "text")).is_err(), "{body}");
+        for body in [
+            "[]",
+            "1",
+            "{",
+            "{}{}",
+            r#"{"a":1,"a":2}"#,
+            "\u{feff}{}",
+            "null",
+            "{\"a\":\"\u{0}\"}",
+        ] {
+            assert!(
+                Fields::parse(body.as_bytes())
+                    .and_then(|mut fields| fields.required::<String>("a", "text"))
+                    .is_err(),
+                "{body}"
+            );
         }
         assert!(Fields::parse(b"").is_ok_and(|fields| fields.finish().is_ok()));
     }

@@ -40,8 +40,19 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         let params = Path::<BTreeMap<String, String>>::from_request_parts(&mut parts, state)
             .await
             .map_or_else(|_| BTreeMap::new(), |Path(params)| params);
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        Ok(Self { method: parts.method, uri: parts.uri, headers: parts.headers, request_id, params, body })
+        let request_id = parts
+            .extensions
+            .get::<RequestId>()
+            .map(|id| id.0.clone())
+            .unwrap_or_default();
+        Ok(Self {
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
+            request_id,
+            params,
+            body,
+        })
     }
 }
 
@@ -63,7 +74,10 @@ impl Call {
         let mut found = BTreeMap::new();
         for (name, value) in pairs {
             let Some(name) = known.iter().find(|known| **known == name) else {
-                return Err(Problem::invalid("query", format!("only {} are known here", known.join(", "))));
+                return Err(Problem::invalid(
+                    "query",
+                    format!("only {} are known here", known.join(", ")),
+                ));
             };
             if found.insert(*name, value).is_some() {
                 return Err(Problem::invalid(*name, "given once"));
@@ -80,9 +94,10 @@ impl Call {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
-            (Some(value), None) => {
-                value.to_str().map(Some).map_err(|_| Problem::invalid(name, "visible ASCII"))
-            }
+            (Some(value), None) => value
+                .to_str()
+                .map(Some)
+                .map_err(|_| Problem::invalid(name, "visible ASCII")),
             _ => Err(Problem::invalid(name, "given once")),
         }
     }
@@ -95,7 +110,8 @@ impl Call {
         let mut body = std::mem::take(&mut self.body);
         let mut read = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Problem::invalid("body", "whole, and of a length as announced"))?;
+            let frame = frame
+                .map_err(|_| Problem::invalid("body", "whole, and of a length as announced"))?;
             if let Ok(data) = frame.into_data() {
                 if read.len() + data.len() > limit {
                     return Err(too_large(limit));
@@ -110,6 +126,8 @@ impl Call {
 /// An answer in JSON. Answers of the broker are nobody's to cache.
 pub fn json(status: StatusCode, body: serde_json::Value) -> Response {
     let mut response = (status, Json(body)).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

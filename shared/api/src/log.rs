@@ -3,7 +3,9 @@
 //! `tracing` is built with `max_level_debug`, because at TRACE the Lambda
 //! runtime prints whole events and the SDK prints answers' bodies.
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 /// Starts logging to standard output, as `RUST_LOG` says (default `info`), and
 /// lets a panic say where it was but not what it said.
@@ -23,9 +25,15 @@ where
         .with_current_span(true)
         .with_span_list(false)
         .with_writer(writer);
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         tracing::error!(place, "panic");
     }));
 }

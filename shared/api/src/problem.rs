@@ -96,27 +96,87 @@ impl Code {
         match self {
             Self::InvalidRequest => (400, "invalid_request", "The request is not valid."),
             Self::Unauthenticated => (401, "unauthenticated", "A valid token is needed."),
-            Self::DestinationDenied => (403, "destination_denied", "The secret's policy does not allow this destination."),
+            Self::DestinationDenied => (
+                403,
+                "destination_denied",
+                "The secret's policy does not allow this destination.",
+            ),
             Self::NotFound => (404, "not_found", "There is nothing here for this token."),
-            Self::MethodNotAllowed => (405, "method_not_allowed", "This path does not take this method."),
-            Self::Conflict => (409, "conflict", "Another change came first. Read again, then try again."),
-            Self::NoWorkspaceKey => (409, "no_workspace_key", "The workspace has no key yet. Bind one first."),
-            Self::SecretExpired => (410, "secret_expired", "This version of the secret has expired."),
-            Self::PreconditionFailed => (412, "precondition_failed", "The precondition of the request does not hold."),
-            Self::TooLarge => (413, "too_large", "Something in the request or its answer is too large."),
+            Self::MethodNotAllowed => (
+                405,
+                "method_not_allowed",
+                "This path does not take this method.",
+            ),
+            Self::Conflict => (
+                409,
+                "conflict",
+                "Another change came first. Read again, then try again.",
+            ),
+            Self::NoWorkspaceKey => (
+                409,
+                "no_workspace_key",
+                "The workspace has no key yet. Bind one first.",
+            ),
+            Self::SecretExpired => (
+                410,
+                "secret_expired",
+                "This version of the secret has expired.",
+            ),
+            Self::PreconditionFailed => (
+                412,
+                "precondition_failed",
+                "The precondition of the request does not hold.",
+            ),
+            Self::TooLarge => (
+                413,
+                "too_large",
+                "Something in the request or its answer is too large.",
+            ),
             Self::WorkspaceFrozen => (423, "workspace_frozen", "The workspace is frozen."),
-            Self::KeyAccessDenied => (424, "key_access_denied", "The customer's KMS denies the use of the key."),
+            Self::KeyAccessDenied => (
+                424,
+                "key_access_denied",
+                "The customer's KMS denies the use of the key.",
+            ),
             Self::KeyDisabled => (424, "key_disabled", "The customer's key is disabled."),
-            Self::KeyPendingDeletion => (424, "key_pending_deletion", "The customer's key is scheduled for deletion."),
-            Self::KeyMaterialMissing => (424, "key_material_missing", "The customer's key has no key material."),
+            Self::KeyPendingDeletion => (
+                424,
+                "key_pending_deletion",
+                "The customer's key is scheduled for deletion.",
+            ),
+            Self::KeyMaterialMissing => (
+                424,
+                "key_material_missing",
+                "The customer's key has no key material.",
+            ),
             Self::KeyNotFound => (424, "key_not_found", "The customer's key does not exist."),
             Self::KmsThrottled => (429, "kms_throttled", "KMS throttles. Try again later."),
-            Self::IntegrityFailure => (500, "integrity_failure", "A stored record is not what was stored. Nothing was opened."),
+            Self::IntegrityFailure => (
+                500,
+                "integrity_failure",
+                "A stored record is not what was stored. Nothing was opened.",
+            ),
             Self::Internal => (500, "internal", "A fault of the broker's own."),
-            Self::UpstreamUnreachable => (502, "upstream_unreachable", "The upstream could not be reached."),
-            Self::KmsUnavailable => (503, "kms_unavailable", "KMS could not be reached. Nothing is known to be wrong with the key."),
-            Self::AuditUnavailable => (503, "audit_unavailable", "The audit trail could not be written, so nothing was done."),
-            Self::StoreUnavailable => (503, "store_unavailable", "The broker's table could not be reached."),
+            Self::UpstreamUnreachable => (
+                502,
+                "upstream_unreachable",
+                "The upstream could not be reached.",
+            ),
+            Self::KmsUnavailable => (
+                503,
+                "kms_unavailable",
+                "KMS could not be reached. Nothing is known to be wrong with the key.",
+            ),
+            Self::AuditUnavailable => (
+                503,
+                "audit_unavailable",
+                "The audit trail could not be written, so nothing was done.",
+            ),
+            Self::StoreUnavailable => (
+                503,
+                "store_unavailable",
+                "The broker's table could not be reached.",
+            ),
             Self::UpstreamTimeout => (504, "upstream_timeout", "The upstream took too long."),
         }
     }
@@ -145,7 +205,10 @@ impl Code {
     /// After how many seconds a retry makes sense, where one does.
     const fn retry_after(self) -> Option<&'static str> {
         match self {
-            Self::KmsThrottled | Self::KmsUnavailable | Self::AuditUnavailable | Self::StoreUnavailable => Some("1"),
+            Self::KmsThrottled
+            | Self::KmsUnavailable
+            | Self::AuditUnavailable
+            | Self::StoreUnavailable => Some("1"),
             _ => None,
         }
     }
@@ -166,14 +229,24 @@ impl Problem {
     /// A problem that its code says all about.
     #[must_use]
     pub fn new(code: Code) -> Self {
-        Self { code, detail: None, field: None, more: serde_json::Map::new(), source: None }
+        Self {
+            code,
+            detail: None,
+            field: None,
+            more: serde_json::Map::new(),
+            source: None,
+        }
     }
 
     /// A malformed request: which field, and the rule that it must follow.
     /// Never the value.
     #[must_use]
     pub fn invalid(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..Self::new(Code::InvalidRequest) }.because(rule)
+        Self {
+            field: Some(field.into()),
+            ..Self::new(Code::InvalidRequest)
+        }
+        .because(rule)
     }
 
     /// An id in a request that is not of its grammar.
@@ -213,7 +286,10 @@ impl Problem {
     #[must_use]
     pub fn document(&self) -> serde_json::Value {
         let mut document = serde_json::Map::new();
-        document.insert("type".into(), json!(format!("urn:byok:problem:{}", self.code.as_str())));
+        document.insert(
+            "type".into(),
+            json!(format!("urn:byok:problem:{}", self.code.as_str())),
+        );
         document.insert("title".into(), json!(self.code.title()));
         document.insert("status".into(), json!(self.code.status().as_u16()));
         document.insert("code".into(), json!(self.code.as_str()));
@@ -231,14 +307,21 @@ impl Problem {
     /// look today, as a warning where a customer cut their key.
     fn log(&self) {
         let mut source = String::new();
-        let mut next: Option<&dyn Error> = self.source.as_deref().map(|source| source as &dyn Error);
+        let mut next: Option<&dyn Error> =
+            self.source.as_deref().map(|source| source as &dyn Error);
         while let Some(error) = next {
-            let _ = write!(source, "{}{error}", if source.is_empty() { "" } else { ": " });
+            let _ = write!(
+                source,
+                "{}{error}",
+                if source.is_empty() { "" } else { ": " }
+            );
             next = error.source();
         }
         let code = self.code.as_str();
         match self.code {
-            Code::IntegrityFailure | Code::Internal => tracing::error!(code, source, "needs someone to look"),
+            Code::IntegrityFailure | Code::Internal => {
+                tracing::error!(code, source, "needs someone to look")
+            }
             Code::KeyAccessDenied
             | Code::KeyDisabled
             | Code::KeyPendingDeletion
@@ -247,7 +330,11 @@ impl Problem {
             | Code::KmsThrottled
             | Code::KmsUnavailable
             | Code::AuditUnavailable
-            | Code::StoreUnavailable => tracing::warn!(code, source, "refused by something that the broker stands on"),
+            | Code::StoreUnavailable => tracing::warn!(
+                code,
+                source,
+                "refused by something that the broker stands on"
+            ),
             _ => {}
         }
     }
@@ -262,14 +349,20 @@ impl IntoResponse for Problem {
         self.log();
         let mut response = (self.code.status(), self.document().to_string()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert("byok-error", HeaderValue::from_static(self.code.as_str()));
         if let Some(seconds) = self.code.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         if self.code == Code::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"byok\""));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"byok\""),
+            );
         }
         response.extensions_mut().insert(AnswerCode(self.code));
         response

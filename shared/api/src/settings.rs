@@ -41,8 +41,10 @@ impl Settings {
     pub fn from_env() -> Result<Self, SettingsError> {
         let endpoint = |name| optional(name).or_else(|| optional("AWS_ENDPOINT_URL"));
         Ok(Self {
-            broker: BrokerId::parse(&required("BYOK_BROKER")?)
-                .map_err(|error| SettingsError { name: "BYOK_BROKER", rule: error.rule })?,
+            broker: BrokerId::parse(&required("BYOK_BROKER")?).map_err(|error| SettingsError {
+                name: "BYOK_BROKER",
+                rule: error.rule,
+            })?,
             access: AwsAccess::new(
                 &required("AWS_ACCESS_KEY_ID")?,
                 &required("AWS_SECRET_ACCESS_KEY")?,
@@ -90,5 +92,8 @@ pub fn optional(name: &str) -> Option<String> {
 /// # Errors
 /// It is absent or empty.
 pub fn required(name: &'static str) -> Result<String, SettingsError> {
-    optional(name).ok_or(SettingsError { name, rule: "must be set" })
+    optional(name).ok_or(SettingsError {
+        name,
+        rule: "must be set",
+    })
 }

@@ -24,8 +24,14 @@ impl Token {
     pub fn generate(workspace: &WorkspaceId) -> Self {
         let mut random = [0; 32];
         getrandom::fill(&mut random).expect("the operating system gives randomness");
-        let text = format!("{PREFIX}{workspace}_{}", BASE64_URL_SAFE_NO_PAD.encode(random));
-        Self { text: SecretBytes::new(text.into_bytes()), workspace: workspace.clone() }
+        let text = format!(
+            "{PREFIX}{workspace}_{}",
+            BASE64_URL_SAFE_NO_PAD.encode(random)
+        );
+        Self {
+            text: SecretBytes::new(text.into_bytes()),
+            workspace: workspace.clone(),
+        }
     }
 
     /// Takes untrusted text, split at its last 43 characters. Whether such a
@@ -35,8 +41,14 @@ impl Token {
         let rest = text.strip_prefix(PREFIX)?;
         let (workspace, random) = rest.split_at_checked(rest.len().checked_sub(RANDOM)?)?;
         let workspace = WorkspaceId::parse(workspace.strip_suffix('_')?).ok()?;
-        BASE64_URL_SAFE_NO_PAD.decode(random).ok().filter(|bytes| bytes.len() == 32)?;
-        Some(Self { text: SecretBytes::new(text.as_bytes().to_vec()), workspace })
+        BASE64_URL_SAFE_NO_PAD
+            .decode(random)
+            .ok()
+            .filter(|bytes| bytes.len() == 32)?;
+        Some(Self {
+            text: SecretBytes::new(text.as_bytes().to_vec()),
+            workspace,
+        })
     }
 
     /// Finds the token in a request, wherever the key that it stands for would
@@ -45,18 +57,28 @@ impl Token {
     /// tokens in one request are none.
     #[must_use]
     pub fn of_request(headers: &HeaderMap) -> Option<Self> {
-        let authorizations = headers.get_all(AUTHORIZATION).iter().filter_map(|value| authorization(value.to_str().ok()?));
-        let keys = headers.get_all("x-api-key").iter().filter_map(|value| Self::parse(value.to_str().ok()?));
+        let authorizations = headers
+            .get_all(AUTHORIZATION)
+            .iter()
+            .filter_map(|value| authorization(value.to_str().ok()?));
+        let keys = headers
+            .get_all("x-api-key")
+            .iter()
+            .filter_map(|value| Self::parse(value.to_str().ok()?));
         let mut found = authorizations.chain(keys);
         let token = found.next()?;
         // EXPOSE: both are the caller's own words; the comparison tells only them.
-        found.all(|other| other.text.expose_secret() == token.text.expose_secret()).then_some(token)
+        found
+            .all(|other| other.text.expose_secret() == token.text.expose_secret())
+            .then_some(token)
     }
 
     /// Whether a header's value holds any broker token, as a caller would send one.
     #[must_use]
     pub fn is_in(value: &HeaderValue) -> bool {
-        value.to_str().is_ok_and(|text| authorization(text).is_some() || Self::parse(text).is_some())
+        value
+            .to_str()
+            .is_ok_and(|text| authorization(text).is_some() || Self::parse(text).is_some())
     }
 
     /// The workspace that the token claims to be of.
@@ -98,7 +120,9 @@ fn authorization(value: &str) -> Option<Token> {
     }
     let pair = SecretBytes::new(BASE64_STANDARD.decode(rest).ok()?);
     // EXPOSE: the caller's own token, taken out of Basic.
-    let (user, password) = std::str::from_utf8(pair.expose_secret()).ok()?.split_once(':')?;
+    let (user, password) = std::str::from_utf8(pair.expose_secret())
+        .ok()?
+        .split_once(':')?;
     Token::parse(if password.is_empty() { user } else { password })
 }
 
@@ -107,7 +131,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, String)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
@@ -121,10 +148,19 @@ mod tests {
             vec![("authorization", basic(format!("user:{text}")))],
             vec![("authorization", basic(format!("{text}:")))],
             vec![("x-api-key", text.clone())],
-            vec![("authorization", "AWS4-HMAC-SHA256 Credential=x".to_owned()), ("x-api-key", text.clone())],
-            vec![("authorization", format!("Bearer {text}")), ("x-api-key", text.clone())],
+            vec![
+                ("authorization", "AWS4-HMAC-SHA256 Credential=x".to_owned()),
+                ("x-api-key", text.clone()),
+            ],
+            vec![
+                ("authorization", format!("Bearer {text}")),
+                ("x-api-key", text.clone()),
+            ],
         ] {
-            assert!(Token::of_request(&headers(&pairs)).is_some_and(|found| found.id() == token.id()), "{pairs:?}");
+            assert!(
+                Token::of_request(&headers(&pairs)).is_some_and(|found| found.id() == token.id()),
+                "{pairs:?}"
+            );
         }
     }
 
@@ -132,7 +168,10 @@ mod tests {
     fn two_tokens_in_one_request_are_none() {
         let workspace = WorkspaceId::parse("acme").unwrap();
         let text = || Token::generate(&workspace).tell();
-        let pairs = [("authorization", format!("Bearer {}", text())), ("x-api-key", text())];
+        let pairs = [
+            ("authorization", format!("Bearer {}", text())),
+            ("x-api-key", text()),
+        ];
         assert!(Token::of_request(&headers(&pairs)).is_none());
     }
 

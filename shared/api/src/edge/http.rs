@@ -34,13 +34,19 @@ pub async fn serve(
     routes: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown).await
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(shutdown)
+        .await
 }
 
 async fn observe(mut request: Request, next: Next) -> Response {
     let id = Uuid::now_v7().to_string();
     request.extensions_mut().insert(RequestId(id.clone()));
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("", MatchedPath::as_str)
+        .to_owned();
     let span = info_span!(
         "request", request_id = id, method = %request.method(), route,
         workspace = Empty, caller = Empty, secret = Empty, version = Empty, kms_calls = Empty,
@@ -61,7 +67,10 @@ async fn observe(mut request: Request, next: Next) -> Response {
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("byok-request-id", id);
         }
-        let code = response.extensions().get::<AnswerCode>().map_or("ok", |code| code.0.as_str());
+        let code = response
+            .extensions()
+            .get::<AnswerCode>()
+            .map_or("ok", |code| code.0.as_str());
         info!(
             status = response.status().as_u16(),
             code,

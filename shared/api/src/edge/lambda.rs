@@ -33,13 +33,19 @@ pub async fn run(routes: Router, invoke: Option<Invoke>) -> Result<(), Error> {
     .await
 }
 
-async fn answer(routes: Router, invoke: Option<Invoke>, event: LambdaEvent<Box<RawValue>>) -> Value {
+async fn answer(
+    routes: Router,
+    invoke: Option<Invoke>,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Value {
     let (event, context) = event.into_parts();
     if serde_json::from_str::<HttpEvent>(event.get()).is_ok() {
         let Ok(request) = serde_json::from_str::<LambdaRequest>(event.get()) else {
             return unreadable();
         };
-        let answer = Adapter::from(routes).call(LambdaEvent::new(request, context)).await;
+        let answer = Adapter::from(routes)
+            .call(LambdaEvent::new(request, context))
+            .await;
         return match answer {
             Ok(response) => serde_json::to_value(response).unwrap_or_else(|_| unreadable()),
             Err(never) => match never {},
@@ -50,7 +56,10 @@ async fn answer(routes: Router, invoke: Option<Invoke>, event: LambdaEvent<Box<R
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Err(Problem::new(Code::Internal))),
-        _ => Err(Problem::invalid("event", "an HTTP request of payload format 2.0")),
+        _ => Err(Problem::invalid(
+            "event",
+            "an HTTP request of payload format 2.0",
+        )),
     };
     outcome.unwrap_or_else(|problem| problem.document())
 }
