@@ -209,7 +209,8 @@ impl CanonicalUrl {
 
     /// What a second, independent parser (WHATWG's algorithm) makes of the
     /// canonical form: it must see the same host, port and path, or the URL is one
-    /// that two parsers read in two ways.
+    /// that two parsers read in two ways. No text is known that gets this far and
+    /// is; the check stands for those that are not.
     fn second_opinion(&self) -> Result<(), UrlError> {
         let other = ::url::Url::parse(&self.text).map_err(|_| UrlError::Host)?;
         let same_host = match (other.host(), &self.host) {
