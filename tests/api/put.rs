@@ -117,6 +117,10 @@ async fn what_is_wrong_with_a_put_is_said_by_field_and_never_by_value() {
             json!({"value": canary, "policy": {"destinations": [{"url": canary}]}}),
             "policy.destinations[0].url",
         ),
+        (
+            json!({"value": format!("{canary}\n"), "policy": {"destinations": [{"url": "https://api.example.com/"}]}}),
+            "value",
+        ),
         (json!({"value": canary, "policy": {"wat": 1}}), "policy.wat"),
         (
             json!({"value": canary, "policy": {}, "expires_at": canary}),

@@ -44,7 +44,12 @@ impl PutRequest {
         }
         let policy = Policy::parse(&policy, expires_at)
             .map_err(|error| Problem::invalid(error.field, error.rule))?;
-        //policy.accepts(&value).map_err(|rule| Problem::invalid("value", rule))?;
+        if !egress::fits(&policy, &value) {
+            return Err(Problem::invalid(
+                "value",
+                "bytes that the slot of its policy can carry: a header takes visible ASCII, without a line end",
+            ));
+        }
         Ok(Self {
             value,
             form,

@@ -330,7 +330,9 @@ impl Problem {
             | Code::KmsThrottled
             | Code::KmsUnavailable
             | Code::AuditUnavailable
-            | Code::StoreUnavailable => tracing::warn!(
+            | Code::StoreUnavailable
+            | Code::UpstreamUnreachable
+            | Code::UpstreamTimeout => tracing::warn!(
                 code,
                 source,
                 "refused by something that the broker stands on"

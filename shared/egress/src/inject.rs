@@ -125,6 +125,21 @@ pub fn inject(
     })
 }
 
+/// Whether a policy's slot can carry a secret at all: asked when it is put, so that
+/// a secret with a line end in it is refused then and not at every use. Without a
+/// destination there is nothing to carry it to.
+#[must_use]
+pub fn fits(policy: &Policy, secret: &SecretBytes) -> bool {
+    let Some(destination) = policy.destinations().first() else {
+        return true;
+    };
+    let Some(method) = destination.methods().first() else {
+        return true;
+    };
+    OutboundRequest::new(method.clone(), destination.url().clone(), HeaderMap::new(), Bytes::new())
+        .is_ok_and(|request| inject(policy, request, secret).is_ok())
+}
+
 /// Visible ASCII with blanks inside: anything else is obsolete or ends a header
 /// (RFC 9110, section 5.5).
 fn set_header(

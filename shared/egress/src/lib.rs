@@ -34,7 +34,7 @@ pub use address::{AddressDenied, AddressGuard, AllowListError};
 pub use answer::{CollectedAnswer, UpstreamAnswer, UpstreamBody};
 pub use dial::{Dialler, Limits};
 pub use error::EgressError;
-pub use inject::{InjectError, InjectedRequest, inject};
+pub use inject::{InjectError, InjectedRequest, fits, inject};
 pub use policy::{CanonicalPolicy, Denied, Destination, Injection, Policy, PolicyError};
 pub use request::{OutboundRequest, REQUEST_BODY_MAX, RequestError};
 pub use resolve::{FixedResolver, Resolve, Resolving, SystemResolver};
