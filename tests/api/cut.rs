@@ -210,3 +210,49 @@ async fn there_is_no_use_without_a_record_of_it() {
         "nothing may leave without its intent stored"
     );
 }
+
+#[tokio::test]
+async fn a_frozen_workspace_neither_uses_nor_puts_until_it_is_lifted() {
+    let tenant = Tenant::new().await;
+    let upstream = Upstream::start().await.unwrap();
+    tenant.put("thing", SECRET, &upstream).await;
+    let calls = tenant.world.events(&tenant.workspace).len();
+    let mut freeze = json!({
+        "pk": {"S": format!("W#{}", tenant.workspace)}, "sk": {"S": "FREEZE"}, "frozen": {"BOOL": true},
+        "since": {"S": "2026-01-01T00:00:00Z"}, "by": {"S": "operator"}, "reason": {"S": "a test"},
+    });
+    tenant
+        .world
+        .table("PutItem", json!({"TableName": "broker", "Item": freeze}))
+        .await;
+    let refused = tenant.use_once("thing", &upstream).await;
+    assert_eq!(
+        (refused.status.as_u16(), code(&refused)),
+        (423, "workspace_frozen")
+    );
+    let put = tenant
+        .call(
+            "PUT",
+            "/secrets/thing",
+            Some(json!({"value": SECRET, "policy": {}})),
+        )
+        .await;
+    assert_eq!((put.status.as_u16(), code(&put)), (423, "workspace_frozen"));
+    assert!(upstream.take().is_empty());
+    assert_eq!(
+        tenant.world.events(&tenant.workspace).len(),
+        calls,
+        "KMS must not be asked"
+    );
+    assert_eq!(
+        tenant.call("GET", "/key", None).await.json()["frozen"],
+        true
+    );
+
+    freeze["frozen"] = json!({"BOOL": false});
+    tenant
+        .world
+        .table("PutItem", json!({"TableName": "broker", "Item": freeze}))
+        .await;
+    assert_eq!(tenant.use_once("thing", &upstream).await.status, 200);
+}
