@@ -2,9 +2,11 @@
 //!
 //! The access keys are made up and mean nothing anywhere else. What a principal
 //! of the broker's account may do to keys is its identity policy, which the local
-//! KMS evaluates like AWS does: the functions that talk to customers' keys share
-//! the one role `byok-broker`; the others have a role each, without any such right.
+//! KMS evaluates like AWS does. Those of the functions' roles are template.yaml's
+//! own: the functions that talk to customers' keys share the one role
+//! `byok-broker`; the others have a role each, without any such right.
 
+use crate::template::rights_to_keys;
 use local_kms::Principal;
 use serde_json::{Value, json};
 
@@ -18,6 +20,10 @@ pub const OTHER_ACCOUNT: &str = "777788889999";
 pub const REGION: &str = "eu-west-1";
 /// The deployment's id.
 pub const BROKER_ID: &str = "local";
+/// The table of the workspaces' records.
+pub const TABLE: &str = "broker";
+/// The table of the audit records.
+pub const AUDIT_TABLE: &str = "audit";
 /// The role that customers name.
 pub const BROKER_ROLE: &str = "arn:aws:iam::444455556666:role/byok-broker";
 
@@ -38,11 +44,14 @@ pub enum Role {
     ManageTokens,
     /// open-workspace.
     OpenWorkspace,
+    /// All functions under `cargo lambda watch`, which has one environment for all:
+    /// to keys it is the broker role, to the tables the account's administrator.
+    Watched,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Customer,
         Self::OtherCustomer,
         Self::Operator,
@@ -50,6 +59,7 @@ impl Role {
         Self::ReadWorkspace,
         Self::ManageTokens,
         Self::OpenWorkspace,
+        Self::Watched,
     ];
 
     /// A short name, as in `local.json`.
@@ -132,20 +142,35 @@ impl Role {
                 "role/byok-open-workspace",
                 "AKIDLOCALOPENWORK001",
             ),
+            Self::Watched => (
+                "watched",
+                BROKER_ACCOUNT,
+                "role/byok-broker",
+                "AKIDLOCALWATCHED0001",
+            ),
+        }
+    }
+
+    /// The logical name of the template's role whose rights are this principal's.
+    pub(crate) fn in_template(self) -> Option<&'static str> {
+        match self {
+            Self::Customer | Self::OtherCustomer | Self::Operator | Self::Watched => None,
+            Self::Broker => Some("BrokerRole"),
+            Self::ReadWorkspace => Some("ReadWorkspaceRole"),
+            Self::ManageTokens => Some("ManageTokensRole"),
+            Self::OpenWorkspace => Some("OpenWorkspaceRole"),
         }
     }
 
     fn identity_policy(self) -> Option<Value> {
-        let allow = |actions: &[&str]| {
-            Some(json!({
-                "Version": "2012-10-17",
-                "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}],
-            }))
-        };
         match self {
-            Self::Customer | Self::OtherCustomer => allow(&["kms:*"]),
-            Self::Broker => allow(&["kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"]),
-            Self::Operator | Self::ReadWorkspace | Self::ManageTokens | Self::OpenWorkspace => None,
+            // The account's administrator, as far as keys go.
+            Self::Customer | Self::OtherCustomer => Some(json!({
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Action": "kms:*", "Resource": "*"}],
+            })),
+            Self::Watched => Self::Broker.identity_policy(),
+            role => role.in_template().and_then(rights_to_keys),
         }
     }
 }

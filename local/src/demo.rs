@@ -10,7 +10,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::StatusCode;
 use local_kms::KmsError;
 use serde_json::{Value, json};
-use std::io;
+use std::{io, path::PathBuf};
+use uuid::Uuid;
 
 /// The secret of the story.
 const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
@@ -37,16 +38,36 @@ pub enum DemoError {
 /// # Errors
 /// A step did not come true.
 pub async fn tell(say: impl Fn(&str)) -> Result<(), DemoError> {
-    let state = std::env::temp_dir().join(format!("byok-demo-{}", std::process::id()));
-    let stack = Stack::start(StackConfig::on_free_ports(&state)).await?;
-    let told = Story::new(&stack, &state, &say).await;
-    let told = match told {
+    let state = Scratch::fresh();
+    let stack = Stack::start(StackConfig::on_free_ports(&state.0)).await?;
+    let told = match Story::new(&stack, &state.0, &say).await {
         Ok(story) => story.tell().await,
         Err(error) => Err(error),
     };
     stack.stop().await;
-    std::fs::remove_dir_all(&state)?;
+    state.remove()?;
     told
+}
+
+/// A folder of the story's own, gone when the story is over, however it ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn fresh() -> Self {
+        let name = format!("byok-demo-{}", Uuid::now_v7());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        std::fs::remove_dir_all(&self.0)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Removed already, or never made.
+        let _ = self.remove();
+    }
 }
 
 struct Story<'a> {

@@ -1,7 +1,7 @@
 //! All functions in one process, each with the credentials of its own role, and
 //! all their routes on one port.
 
-use crate::cast::{BROKER_ID, BROKER_ROLE, REGION, Role};
+use crate::cast::{AUDIT_TABLE, BROKER_ID, BROKER_ROLE, REGION, Role, TABLE};
 use api::{
     Api, Clock,
     edge::{self, Invoke},
@@ -11,18 +11,19 @@ use axum::{
     body::Bytes,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
-use egress::{AddressGuard, Dialler, Limits, Resolve, Roots, RootsError};
+use egress::{AddressGuard, Dialler, Limits, Resolve, Roots, RootsError, SystemResolver};
 use envelope::{BrokerId, InvalidId, aws::AwsAccess, kms::Kms};
 use http::{HeaderMap, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::{json, value::RawValue};
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use store::{Store, StoreConfig};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 /// How long a use may take if its caller does not say.
-const USE_TIME: Duration = Duration::from_secs(25);
+const USE_TIME: Duration = Duration::from_secs(20);
 
 /// Where the functions' surroundings are.
 pub(crate) struct Surroundings {
@@ -37,14 +38,28 @@ pub(crate) struct Surroundings {
 pub(crate) struct Functions {
     pub(crate) router: Router,
     pub(crate) invocable: HashMap<&'static str, Invoke>,
-    pub(crate) store: Store,
+    routes: Vec<Route>,
+    document: OpenApi,
+}
+
+/// A route, and the function that answers it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The function, as its folder in `functions/` is called.
+    pub function: &'static str,
+    /// The method, in capitals.
+    pub method: String,
+    /// The path, its parameters in braces.
+    pub path: String,
 }
 
 /// Why the functions could not be put together.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AssembleError {
+pub enum AssembleError {
+    /// A name is not of its grammar.
     #[error(transparent)]
     Id(#[from] InvalidId),
+    /// The machine has no root certificates.
     #[error(transparent)]
     Roots(#[from] RootsError),
 }
@@ -63,8 +78,8 @@ impl Surroundings {
                 access: shared.as_role(role.access_key_id(), &role.secret_access_key()),
                 region: REGION.to_owned(),
                 endpoint: Some(format!("http://{}", self.dynamodb)),
-                table: "broker".to_owned(),
-                audit_table: "audit".to_owned(),
+                table: TABLE.to_owned(),
+                audit_table: AUDIT_TABLE.to_owned(),
             }),
             broker: broker.clone(),
             clock: self.clock.clone(),
@@ -72,44 +87,116 @@ impl Surroundings {
         let kms = Kms::new(shared.clone(), Some(format!("http://{}", self.kms)));
         let dialler = Dialler::new(self.guard, Limits::default(), self.resolver, Roots::Native)?;
 
-        let routes = OpenApiRouter::new()
-            .merge(set_workspace_key::routes(
-                set_workspace_key::SetWorkspaceKey {
+        let functions = [
+            (
+                "set-workspace-key",
+                set_workspace_key::routes(set_workspace_key::SetWorkspaceKey {
                     api: api(Role::Broker),
                     wrap: kms.wrap(),
                     unwrap: kms.unwrap(),
                     inspect: kms.inspect(),
                     broker_role: BROKER_ROLE.to_owned(),
-                },
-            ))
-            .merge(put_secret::routes(put_secret::PutSecret {
-                api: api(Role::Broker),
-                wrap: kms.wrap(),
-            }))
-            .merge(use_secret::routes(use_secret::UseSecret {
-                api: api(Role::Broker),
-                unwrap: kms.unwrap(),
-                dialler,
-                time: USE_TIME,
-            }))
-            .merge(read_workspace::routes(read_workspace::ReadWorkspace {
-                api: api(Role::ReadWorkspace),
-                broker_role: BROKER_ROLE.to_owned(),
-            }))
-            .merge(manage_tokens::routes(manage_tokens::ManageTokens {
-                api: api(Role::ManageTokens),
-            }));
+                }),
+            ),
+            (
+                "put-secret",
+                put_secret::routes(put_secret::PutSecret {
+                    api: api(Role::Broker),
+                    wrap: kms.wrap(),
+                }),
+            ),
+            (
+                "use-secret",
+                use_secret::routes(use_secret::UseSecret {
+                    api: api(Role::Broker),
+                    unwrap: kms.unwrap(),
+                    dialler,
+                    time: USE_TIME,
+                }),
+            ),
+            (
+                "read-workspace",
+                read_workspace::routes(read_workspace::ReadWorkspace {
+                    api: api(Role::ReadWorkspace),
+                    broker_role: BROKER_ROLE.to_owned(),
+                }),
+            ),
+            (
+                "manage-tokens",
+                manage_tokens::routes(manage_tokens::ManageTokens {
+                    api: api(Role::ManageTokens),
+                }),
+            ),
+        ];
+        let listed = functions
+            .iter()
+            .flat_map(|(function, routes)| Route::of(function, routes.get_openapi()))
+            .collect();
+        let (routes, mut document) = functions
+            .into_iter()
+            .fold(OpenApiRouter::new(), |all, (_, routes)| all.merge(routes))
+            .split_for_parts();
+        api::openapi::complete(&mut document);
+        let shown = Bytes::from(json!(document).to_string());
+        let show = || async move { ([(header::CONTENT_TYPE, "application/json")], shown) };
+        let routes = routes.route("/openapi.json", get(show));
         let open = open_workspace::OpenWorkspace {
             api: api(Role::OpenWorkspace),
         }
         .invoke();
         let invocable = HashMap::from([("open-workspace", open)]);
-        let store = api(Role::Broker).store;
         Ok(Functions {
-            router: edge::finish(Router::from(routes)).merge(lambda(invocable.clone())),
+            router: edge::finish(routes).merge(lambda(invocable.clone())),
             invocable,
-            store,
+            routes: listed,
+            document,
         })
+    }
+}
+
+/// Every route that the functions document.
+///
+/// # Errors
+/// The functions could not be put together.
+pub fn routes() -> Result<Vec<Route>, AssembleError> {
+    Ok(nowhere()?.routes)
+}
+
+/// The API's document, as `GET /openapi.json` gives it.
+///
+/// # Errors
+/// The functions could not be put together.
+pub fn openapi() -> Result<OpenApi, AssembleError> {
+    Ok(nowhere()?.document)
+}
+
+fn nowhere() -> Result<Functions, AssembleError> {
+    // Nothing is asked before a request comes, so nothing need be there.
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let surroundings = Surroundings {
+        kms: nowhere,
+        dynamodb: nowhere,
+        clock: Clock::system(),
+        guard: AddressGuard::default(),
+        resolver: Arc::new(SystemResolver),
+    };
+    surroundings.assemble()
+}
+
+impl Route {
+    fn of(function: &'static str, document: &OpenApi) -> Vec<Self> {
+        let document = json!(document);
+        let paths = document["paths"].as_object().into_iter().flatten();
+        paths
+            .flat_map(|(path, methods)| {
+                let methods = methods.as_object().into_iter().flatten();
+                methods.map(move |(method, _)| Self {
+                    function,
+                    method: method.to_ascii_uppercase(),
+                    path: path.clone(),
+                })
+            })
+            .collect()
     }
 }
 
@@ -154,16 +241,14 @@ async fn invoke(
             "There is no such function without a route.",
         );
     };
-    let Ok(event) = serde_json::from_slice::<Value>(&body) else {
+    let Ok(event) = serde_json::from_slice::<&RawValue>(&body) else {
         return refuse(
             StatusCode::BAD_REQUEST,
             "InvalidRequestContentException",
             "The payload is not JSON.",
         );
     };
-    let answer = function(event)
-        .await
-        .unwrap_or_else(|problem| problem.document());
+    let answer = edge::answer_event(Router::new(), Some(function.clone()), event.get()).await;
     (
         [
             (header::CONTENT_TYPE, "application/json"),

@@ -15,16 +15,23 @@
 
 pub mod cast;
 pub mod client;
+mod cloud;
 mod customer;
 pub mod demo;
 mod functions;
 mod options;
 mod stack;
+mod tables;
+mod template;
 mod upstream;
 mod workspace;
 
+pub use cloud::Cloud;
 pub use customer::Customer;
+pub use functions::{AssembleError, Route, openapi, routes};
 pub use options::{Command, HELP, Options, UsageError};
 pub use stack::{Stack, StackConfig, StartError};
+pub use tables::{TableRight, Tables};
+pub use template::template;
 pub use upstream::{Seen, Upstream};
 pub use workspace::{DemoWorkspace, LocalFile};

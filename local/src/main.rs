@@ -1,53 +1,57 @@
 //! The program: serves the stack, or tells the story.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program for people at a terminal"
-)]
-
-use local::{Command, LocalFile, Options, Stack, StackConfig, StartError, demo};
-use std::process::ExitCode;
+use local::{Cloud, Command, LocalFile, Options, Stack, StackConfig, cast::Role, demo};
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
-        Err(error) => {
-            eprintln!("local: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return refuse(2, &error),
     };
     let outcome = match options.command {
         Command::Help => {
-            print!("{}", local::HELP);
+            say(local::HELP);
             Ok(())
         }
-        Command::Demo => demo::tell(|line| println!("{line}"))
+        Command::Demo => demo::tell(|line| say(&format!("{line}\n")))
             .await
-            .map_err(|error| error.to_string()),
-        Command::Serve => serve(options).await.map_err(|error| error.to_string()),
+            .map_err(Into::into),
+        Command::Serve => serve(options).await,
+        Command::Cloud => cloud(options).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("local: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => refuse(1, error.as_ref()),
     }
 }
 
-async fn serve(options: Options) -> Result<(), StartError> {
+/// Prints. Whoever read it may have gone: that is no reason to end.
+fn say(text: &str) {
+    let mut out = io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn refuse(code: u8, error: &dyn Error) -> ExitCode {
+    let _ = writeln!(io::stderr(), "local: {error}");
+    ExitCode::from(code)
+}
+
+async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     api::log::start_to(std::io::stderr);
-    let config = StackConfig {
-        http: options.http,
-        kms: options.kms,
-        dynamodb: options.dynamodb,
-        ..StackConfig::on_free_ports(&options.state)
-    };
-    let stack = Stack::start(config).await?;
-    let demo = LocalFile::of(&options.state).prepare(&stack).await?;
-    println!(
+    let file = LocalFile::of(&options.state);
+    // What is broken there is said before anything is touched.
+    file.read()?;
+    let stack = Stack::start(config(&options)).await?;
+    let demo = file.prepare(&stack).await?;
+    // Whoever reads `ready` may stop it at once.
+    let mut signals = Signals::listen()?;
+    say(&format!(
         "\
 HTTP       http://{http}
 KMS        http://{kms}      (aws --endpoint-url)
@@ -67,7 +71,8 @@ To paste:
   curl -X POST $BYOK/secrets/example/use -H \"Authorization: Bearer $TOKEN\" \\
        -d '{{\"request\":{{\"method\":\"GET\",\"url\":\"https://example.com/\"}}}}'
 
-ready",
+ready
+",
         http = stack.http,
         kms = stack.kms_address,
         dynamodb = stack.dynamodb,
@@ -75,24 +80,71 @@ ready",
         workspace = demo.workspace,
         key = demo.key,
         token = demo.token,
-    );
-    until_told_to_stop().await;
-    stack.stop().await;
+    ));
+    signals.next().await;
+    tokio::select! {
+        () = stack.stop() => {}
+        // Told twice: then without waiting for anyone.
+        () = signals.next() => {}
+    }
     Ok(())
 }
 
-/// Ctrl-C, or SIGTERM where there is one.
-async fn until_told_to_stop() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+/// The KMS and the tables alone, and what to tell functions that run elsewhere.
+async fn cloud(options: Options) -> Result<(), Box<dyn Error>> {
+    api::log::start_to(std::io::stderr);
+    let cloud = Cloud::start(&config(&options)).await?;
+    let mut signals = Signals::listen()?;
+    let mut lines = String::new();
+    for role in [Role::Customer, Role::OtherCustomer] {
+        lines += &format!(
+            "# {}: AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}\n",
+            role.name(),
+            role.access_key_id(),
+            role.secret_access_key()
+        );
+    }
+    for (name, value) in cloud.environment() {
+        lines += &format!("export {name}={value}\n");
+    }
+    say(&format!("{lines}ready\n"));
+    signals.next().await;
+    tokio::select! {
+        () = cloud.stop() => {}
+        // Told twice: then without waiting for anyone.
+        () = signals.next() => {}
+    }
+    Ok(())
+}
+
+fn config(options: &Options) -> StackConfig {
+    StackConfig {
+        http: options.http,
+        kms: options.kms,
+        dynamodb: options.dynamodb,
+        ..StackConfig::on_free_ports(&options.state)
+    }
+}
+
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on they do not end the process by themselves.
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
 }

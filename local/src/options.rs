@@ -1,12 +1,14 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 /// What is said on `--help`.
 pub const HELP: &str = "\
 The whole broker on one machine.
 
   local [OPTIONS]         serves HTTP, KMS and DynamoDB until Ctrl-C
+  local cloud [OPTIONS]   serves KMS and DynamoDB alone, for functions that run
+                          elsewhere, and prints the environment to give them
   local demo              tells the whole story once, and ends
 
   --state DIR             where the state is kept           (.byok)
@@ -21,6 +23,8 @@ The whole broker on one machine.
 pub enum Command {
     /// Serve until told to stop.
     Serve,
+    /// Serve what is the cloud's on AWS, without the functions.
+    Cloud,
     /// Tell the story.
     Demo,
     /// Say how it is used.
@@ -52,7 +56,7 @@ impl Options {
     ///
     /// # Errors
     /// An argument is unknown or has no proper value.
-    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, UsageError> {
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let mut options = Self {
             command: Command::Serve,
@@ -63,18 +67,20 @@ impl Options {
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
+            let argument = text(argument)?;
             let mut value = || {
                 arguments
                     .next()
                     .ok_or_else(|| UsageError(format!("{argument} needs a value")))
             };
             match argument.as_str() {
+                "cloud" => options.command = Command::Cloud,
                 "demo" => options.command = Command::Demo,
                 "--help" | "-h" => options.command = Command::Help,
                 "--state" => options.state = PathBuf::from(value()?),
-                "--http" => options.http = address(&value()?)?,
-                "--kms" => options.kms = address(&value()?)?,
-                "--dynamodb" => options.dynamodb = address(&value()?)?,
+                "--http" => options.http = address(value()?)?,
+                "--kms" => options.kms = address(value()?)?,
+                "--dynamodb" => options.dynamodb = address(value()?)?,
                 _ => return Err(UsageError(format!("{argument:?} is no option"))),
             }
         }
@@ -82,8 +88,15 @@ impl Options {
     }
 }
 
+fn text(argument: OsString) -> Result<String, UsageError> {
+    argument
+        .into_string()
+        .map_err(|other| UsageError(format!("{other:?} is not UTF-8")))
+}
+
 /// An address of loopback: there is no reason for this stack to be reached from elsewhere.
-fn address(text: &str) -> Result<SocketAddr, UsageError> {
+fn address(argument: OsString) -> Result<SocketAddr, UsageError> {
+    let text = text(argument)?;
     let address: SocketAddr = text
         .parse()
         .map_err(|_| UsageError(format!("{text:?} is no address like 127.0.0.1:8080")))?;
@@ -99,7 +112,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Options, UsageError> {
-        Options::parse(line.split_whitespace().map(str::to_owned))
+        Options::parse(line.split_whitespace().map(OsString::from))
     }
 
     #[test]

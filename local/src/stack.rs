@@ -2,24 +2,19 @@
 
 use crate::{
     cast::{BROKER_ID, Role},
+    cloud::{Cloud, EGRESS_ALLOW_CIDRS, Servers, listen},
     customer::Customer,
     functions::{AssembleError, Functions, Surroundings},
+    tables::Tables,
 };
 use api::{Clock, edge, edge::Invoke};
 use axum::Router;
 use dynoxide::Database;
 use egress::{AddressGuard, Resolve, SystemResolver};
 use envelope::BrokerId;
-use local_kms::{Config, LocalKms, OpenError};
-use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use local_kms::{LocalKms, OpenError};
+use std::{collections::HashMap, io, net::SocketAddr, path::PathBuf, sync::Arc};
 use store::{Store, StoreError};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 /// What to start, and where.
 pub struct StackConfig {
@@ -74,6 +69,15 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A file of the state is gone, and what it held with it.
+    #[error(
+        "{} is missing or empty, but local.json beside it tells of a workspace: put the file back, or remove the folder to begin anew",
+        .path.display()
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
     /// The table's file is broken, or another process has it.
     #[error("cannot open the table {}: {reason}", .path.display())]
     Table {
@@ -108,6 +112,8 @@ pub struct Stack {
     pub kms: LocalKms,
     /// The table itself.
     pub database: Database,
+    /// Its front door.
+    pub tables: Tables,
     /// The records, as the broker's functions see them.
     pub store: Store,
     /// The deployment's id.
@@ -116,8 +122,7 @@ pub struct Stack {
     pub router: Router,
     /// The functions that are invoked without a route.
     pub invocable: HashMap<&'static str, Invoke>,
-    stop: watch::Sender<bool>,
-    servers: JoinSet<()>,
+    servers: Servers,
 }
 
 impl Stack {
@@ -127,69 +132,39 @@ impl Stack {
     /// A port is taken, or a part of the state is broken.
     pub async fn start(config: StackConfig) -> Result<Self, StartError> {
         // Ports first: a second start fails on them before it touches any state.
-        let http = listen(config.http, "--http").await?;
-        let kms_listener = listen(config.kms, "--kms").await?;
-        let dynamodb = listen(config.dynamodb, "--dynamodb").await?;
-        let addresses = [&http, &kms_listener, &dynamodb].map(|listener| listener.local_addr());
-        let [Ok(http_address), Ok(kms_address), Ok(dynamodb_address)] = addresses else {
-            return Err(StartError::Functions(
-                "a listener has no address".to_owned(),
-            ));
-        };
-
-        make_private(&config.state).map_err(|source| StartError::Folder {
-            path: config.state.clone(),
-            source,
-        })?;
-        let principals = Role::ALL.map(Role::principal).to_vec();
-        let kms = LocalKms::open(Config::new(&config.state, principals))?;
-        let database = open_table(&config.state)?;
-
+        let (listener, http) = listen(config.http, "--http").await?;
+        let mut cloud = Cloud::start(&config).await?;
         let functions = Surroundings {
-            kms: kms_address,
-            dynamodb: dynamodb_address,
+            kms: cloud.kms_address,
+            dynamodb: cloud.dynamodb,
             clock: config.clock,
-            guard: AddressGuard::parse_list("127.0.0.0/8,::1/128")
+            guard: AddressGuard::parse_list(EGRESS_ALLOW_CIDRS)
                 .map_err(|error| StartError::Functions(error.to_string()))?,
             resolver: config.resolver,
         };
         let Functions {
-            router,
-            invocable,
-            store,
+            router, invocable, ..
         } = functions
             .assemble()
             .map_err(|error: AssembleError| StartError::Functions(error.to_string()))?;
-
-        let (stop, stopped) = watch::channel(false);
-        let mut servers = JoinSet::new();
-        let wait = |mut stopped: watch::Receiver<bool>| async move {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        };
-        let served = (kms.clone(), wait(stopped.clone()));
-        servers.spawn(async move { log(local_kms::serve(kms_listener, served.0, served.1).await) });
-        let served = (database.clone(), wait(stopped.clone()));
-        servers.spawn(async move {
-            log(dynoxide::server::serve_with_shutdown(dynamodb, served.0, served.1).await)
-        });
-        let served = (router.clone(), wait(stopped));
-        servers.spawn(async move { log(edge::serve(http, served.0, served.1).await) });
-
-        store.create_tables().await?;
+        let served = router.clone();
+        cloud
+            .servers
+            .spawn(|stopped| edge::serve(listener, served, stopped));
         let broker =
             BrokerId::parse(BROKER_ID).map_err(|error| StartError::Functions(error.to_string()))?;
         Ok(Self {
-            http: http_address,
-            kms_address,
-            dynamodb: dynamodb_address,
-            kms,
-            database,
-            store,
+            http,
+            kms_address: cloud.kms_address,
+            dynamodb: cloud.dynamodb,
+            kms: cloud.kms,
+            database: cloud.database,
+            tables: cloud.tables,
+            store: cloud.store,
             broker,
             router,
             invocable,
-            stop,
-            servers,
+            servers: cloud.servers,
         })
     }
 
@@ -199,48 +174,9 @@ impl Stack {
         Customer::new(self.kms.clone(), role)
     }
 
-    /// Stops taking requests, lets those under way end, and closes the state.
-    pub async fn stop(mut self) {
-        let _ = self.stop.send(true);
-        while self.servers.join_next().await.is_some() {}
-    }
-}
-
-async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen {
-            option,
-            address,
-            source,
-        })
-}
-
-fn open_table(state: &Path) -> Result<Database, StartError> {
-    let path = state.join("broker.sqlite");
-    let broken = |reason: String| StartError::Table {
-        path: path.clone(),
-        reason,
-    };
-    let text = path
-        .to_str()
-        .ok_or_else(|| broken("its path is not UTF-8".to_owned()))?;
-    Database::new(text).map_err(|error| broken(error.to_string()))
-}
-
-/// Makes the folder for this user alone: it holds the local KMS's key material.
-fn make_private(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
-}
-
-fn log<E: std::fmt::Display>(ended: Result<(), E>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a server ended");
+    /// Stops taking requests, lets those under way end, and closes the state. After five
+    /// seconds it waits no longer: a client may have sent half a request and no more.
+    pub async fn stop(self) {
+        self.servers.stop().await;
     }
 }

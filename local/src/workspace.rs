@@ -6,7 +6,7 @@ use crate::{
     client,
     stack::{Stack, StartError},
 };
-use api::Code;
+use api::{Code, Token};
 use envelope::WorkspaceId;
 use serde_json::{Value, json};
 use std::{
@@ -14,6 +14,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
 };
+use store::Wanted;
 
 /// The workspace that is there from the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,10 @@ impl LocalFile {
     /// The file is broken, or the workspace cannot be made.
     pub async fn prepare(&self, stack: &Stack) -> Result<DemoWorkspace, StartError> {
         let found = match self.read()? {
-            Some(found) => found,
+            Some(found) => {
+                self.check(stack, &found).await?;
+                found
+            }
             None => make(stack).await?,
         };
         self.write(stack, &found)
@@ -50,7 +54,11 @@ impl LocalFile {
         Ok(found)
     }
 
-    fn read(&self) -> Result<Option<DemoWorkspace>, StartError> {
+    /// The workspace that the file tells of; none if there is no file yet.
+    ///
+    /// # Errors
+    /// The file is broken.
+    pub fn read(&self) -> Result<Option<DemoWorkspace>, StartError> {
         let text = match fs::read_to_string(&self.0) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -70,6 +78,31 @@ impl LocalFile {
             token: field("token")?,
             key: field("key")?,
         }))
+    }
+
+    /// The table may be another folder's. Whether the token still works is its owner's affair.
+    async fn check(&self, stack: &Stack, demo: &DemoWorkspace) -> Result<(), StartError> {
+        let token = Token::parse(&demo.token).ok_or_else(|| self.broken(&"its token is none"))?;
+        let id = token.id();
+        let wanted = Wanted {
+            token: &id,
+            secret: None,
+            version: None,
+            idempotency: None,
+            state: false,
+        };
+        let records = stack
+            .store
+            .read(&demo.workspace, wanted)
+            .await
+            .map_err(|error| self.broken(&error))?;
+        match records.binding {
+            Some(_) => Ok(()),
+            None => Err(self.broken(&format!(
+                "the table broker.sqlite beside it has no workspace {}",
+                demo.workspace
+            ))),
+        }
     }
 
     /// Written aside and renamed, so that a reader sees the old one or the new one.

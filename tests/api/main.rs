@@ -7,9 +7,12 @@
 mod world;
 
 mod cut;
+mod events;
 mod key;
+mod openapi;
 mod outbound;
 mod put;
 mod random;
+mod rights;
 mod tamper;
 mod who;

@@ -131,6 +131,10 @@ async fn what_is_wrong_with_a_put_is_said_by_field_and_never_by_value() {
             "expires_at",
         ),
         (
+            json!({"value": canary, "policy": {}, "expires_at": "9999-12-31T23:59:59-01:00"}),
+            "expires_at",
+        ),
+        (
             json!({"value": canary, "policy": {}, "extra": canary}),
             "extra",
         ),

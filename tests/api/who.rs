@@ -354,6 +354,11 @@ async fn a_workspace_is_opened_by_the_operator_and_once() {
         "more"
     );
     assert!(WorkspaceId::parse("opened-once").is_ok());
+}
+
+#[tokio::test]
+async fn nobody_but_the_operator_invokes_functions() {
+    let world = World::own(|config| config).await;
     let request = Request::builder()
         .method("POST")
         .uri("/2015-03-31/functions/open-workspace/invocations")
@@ -361,11 +366,7 @@ async fn a_workspace_is_opened_by_the_operator_and_once() {
             b"{\"workspace\":\"by-nobody\"}",
         )))
         .unwrap();
-    assert_eq!(
-        world.send(request).await.status,
-        403,
-        "nobody but the operator invokes functions"
-    );
+    assert_eq!(world.send(request).await.status, 403);
 }
 
 #[tokio::test]
@@ -380,5 +381,219 @@ async fn no_stored_byte_of_a_token_can_be_used_as_one() {
     assert_eq!(
         tenant.call_as(&forged, "GET", "/key", None).await.status,
         401
+    );
+}
+
+#[tokio::test]
+async fn a_token_for_some_secrets_hears_of_no_other_not_even_by_where_a_page_ends() {
+    let tenant = Tenant::new().await;
+    let upstream = Upstream::start().await.unwrap();
+    for name in ["aa", "bb.1", "bb.2", "cc", "dd.1", "ee"] {
+        tenant.put(name, "value-of-a-list", &upstream).await;
+    }
+    let permissions = json!(["read", "manage_tokens"]);
+    for (secrets, expected) in [
+        (json!(["bb.*", "dd.1", "zz*"]), vec!["bb.1", "bb.2", "dd.1"]),
+        (
+            json!(["dd.1", "bb.*", "bb.1"]),
+            vec!["bb.1", "bb.2", "dd.1"],
+        ),
+        (json!(["nothing-here"]), vec![]),
+    ] {
+        let token = tenant
+            .make_token(json!({"permissions": permissions, "secrets": secrets}))
+            .await;
+        for limit in 1..=4 {
+            let (mut names, mut after) = (Vec::new(), String::new());
+            loop {
+                let page = tenant
+                    .call_as(
+                        &token,
+                        "GET",
+                        &format!("/secrets?limit={limit}{after}"),
+                        None,
+                    )
+                    .await;
+                let text = String::from_utf8(page.body.to_vec()).unwrap();
+                for foreign in ["\"aa\"", "\"cc\"", "\"ee\""] {
+                    assert!(!text.contains(foreign), "{text}");
+                }
+                let page = page.json();
+                names.extend(
+                    page["secrets"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|one| one["name"].as_str().unwrap().to_owned()),
+                );
+                match page["next"].as_str() {
+                    Some(next) => after = format!("&after={next}"),
+                    None => break,
+                }
+            }
+            assert_eq!(names, expected, "limit {limit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_some_secrets_has_no_permission_over_the_whole_workspace() {
+    let tenant = Tenant::new().await;
+    for permission in ["manage_key", "read_audit"] {
+        let body = json!({"permissions": [permission], "secrets": ["aa*"]});
+        let refused = tenant.call("POST", "/tokens", Some(body)).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.json()["field"].as_str()),
+            (400, Some("secrets"))
+        );
+    }
+    // One that was made so nevertheless, by a hand in the table, has it no more.
+    let token = tenant
+        .make_token(json!({"permissions": ["manage_key", "read_audit"], "label": "to be edited"}))
+        .await;
+    let listed = tenant.call("GET", "/tokens", None).await.json();
+    let id = listed["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["label"] == "to be edited")
+        .unwrap()["id"]
+        .clone();
+    let key = json!({"pk": {"S": format!("W#{}", tenant.workspace)}, "sk": {"S": format!("T#{}", id.as_str().unwrap())}});
+    let mut item = tenant
+        .world
+        .table("GetItem", json!({"TableName": "broker", "Key": key}))
+        .await["Item"]
+        .clone();
+    item["secrets"] = json!({"L": [{"S": "aa*"}]});
+    tenant
+        .world
+        .table("PutItem", json!({"TableName": "broker", "Item": item}))
+        .await;
+    for (method, path) in [("PUT", "/key"), ("POST", "/key/checks"), ("GET", "/audit")] {
+        let refused = tenant
+            .call_as(&token, method, path, Some(json!({"key": tenant.key})))
+            .await;
+        assert_eq!(refused.status, 404, "{method} {path}: {}", refused.json());
+    }
+}
+
+#[tokio::test]
+async fn nobody_revokes_a_token_that_has_more_than_they_have() {
+    let tenant = Tenant::new().await;
+    let weak = tenant
+        .make_token(json!({"permissions": ["manage_tokens"]}))
+        .await;
+    let strong = tenant
+        .call(
+            "POST",
+            "/tokens",
+            Some(json!({"permissions": ["manage_key"]})),
+        )
+        .await
+        .json();
+    let (token, id) = (
+        strong["token"].as_str().unwrap(),
+        strong["id"].as_str().unwrap(),
+    );
+    let refused = tenant
+        .call_as(&weak, "DELETE", &format!("/tokens/{id}"), None)
+        .await;
+    assert_eq!(
+        (refused.status.as_u16(), code(&refused)),
+        (404, "not_found")
+    );
+    assert_eq!(
+        tenant
+            .call_as(token, "POST", "/key/checks", None)
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        tenant
+            .call("DELETE", &format!("/tokens/{id}"), None)
+            .await
+            .status,
+        204
+    );
+}
+
+#[tokio::test]
+async fn a_broken_record_tells_nobody_that_it_is_there_who_may_not_know() {
+    let (tenant, other) = (Tenant::new().await, Tenant::new().await);
+    let upstream = Upstream::start().await.unwrap();
+    tenant
+        .put("thing", "value-of-a-broken-one", &upstream)
+        .await;
+    let key = json!({"pk": {"S": format!("W#{}", tenant.workspace)}, "sk": {"S": "S#thing"}});
+    let mut item = tenant
+        .world
+        .table("GetItem", json!({"TableName": "broker", "Key": key}))
+        .await["Item"]
+        .clone();
+    item["policy"] = json!({"N": "1"});
+    tenant
+        .world
+        .table("PutItem", json!({"TableName": "broker", "Item": item}))
+        .await;
+    assert_eq!(
+        tenant.call("GET", "/secrets/thing", None).await.status,
+        500,
+        "its own people hear of it"
+    );
+    let unknown = format!("byok_{}_{}", tenant.workspace, "A".repeat(43));
+    assert_eq!(
+        tenant
+            .call_as(&unknown, "GET", "/secrets/thing", None)
+            .await
+            .status,
+        401
+    );
+    assert_eq!(
+        tenant
+            .call_as(&other.token, "GET", "/secrets/thing", None)
+            .await
+            .status,
+        404
+    );
+    let scoped = tenant
+        .make_token(json!({"permissions": ["read"], "secrets": ["else"]}))
+        .await;
+    assert_eq!(
+        tenant
+            .call_as(&scoped, "GET", "/secrets/thing", None)
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn without_a_token_no_body_is_even_looked_at() {
+    let tenant = Tenant::new().await;
+    let headers: serde_json::Map<String, Value> = (0..40_000)
+        .map(|n| (format!("x-{n}"), json!("v")))
+        .collect();
+    let body =
+        json!({"request": {"method": "GET", "url": "https://example.com/", "headers": headers}});
+    let path = tenant.path("/secrets/thing/use");
+    let refused = tenant
+        .world
+        .call("POST", &path, "nobody", Some(body.clone()))
+        .await;
+    assert_eq!(refused.status, 401);
+    let upstream = Upstream::start().await.unwrap();
+    tenant
+        .put("thing", "value-of-many-headers", &upstream)
+        .await;
+    let refused = tenant.call("POST", "/secrets/thing/use", Some(body)).await;
+    assert!(
+        matches!(
+            code(&refused),
+            "invalid_request" | "destination_denied" | "too_large"
+        ),
+        "{}",
+        refused.json()
     );
 }

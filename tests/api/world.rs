@@ -2,12 +2,21 @@
 //!
 //! One stack serves all tests of the process, each with a workspace of its own;
 //! a test that breaks a server or moves the clock starts a stack for itself.
-//! `BYOK_TEST_EDGE=http` sends every request over a connection instead of
-//! straight into the router.
+//!
+//! `BYOK_TEST_EDGE` says where requests go in:
+//!
+//! - `router`, or nothing: straight into the router;
+//! - `http`: over a connection to the served port;
+//! - `lambda`: to the functions themselves, under `cargo lambda watch` on
+//!   `BYOK_TEST_LAMBDA`, which expect the KMS and the tables on `BYOK_TEST_KMS` and
+//!   `BYOK_TEST_DYNAMODB`. The pass-through goes to its function URL, as on AWS. A
+//!   stack of one test's own has other ports, clocks or names than those functions
+//!   know, so its requests go into the router all the same.
 
 use axum::body::Body;
 use bytes::Bytes;
 use envelope::WorkspaceId;
+use futures_util::FutureExt;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use local::{
@@ -17,6 +26,7 @@ use local::{
 };
 use serde_json::{Value, json};
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         LazyLock,
@@ -30,7 +40,7 @@ use tower::ServiceExt;
 pub(crate) struct World {
     pub(crate) stack: Stack,
     handle: Handle,
-    over_http: bool,
+    edge: Edge,
     _runtime: Option<Runtime>,
     _folder: Folder,
 }
@@ -42,7 +52,10 @@ impl Folder {
     fn fresh() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Self(std::env::temp_dir().join(format!("byok-api-{}-{number}", std::process::id())))
+        Self(
+            std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+                .join(format!("byok-api-{}-{number}", std::process::id())),
+        )
     }
 }
 
@@ -64,7 +77,12 @@ impl World {
                 .unwrap();
             let handle = runtime.handle().clone();
             let folder = Folder::fresh();
-            let config = StackConfig::on_free_ports(&folder.0);
+            let edge = Edge::from_env();
+            let mut config = StackConfig::on_free_ports(&folder.0);
+            if matches!(edge, Edge::Lambda(_)) {
+                config.kms = address("BYOK_TEST_KMS");
+                config.dynamodb = address("BYOK_TEST_DYNAMODB");
+            }
             let stack = std::thread::scope(|scope| {
                 scope
                     .spawn(|| handle.block_on(Stack::start(config)).unwrap())
@@ -74,7 +92,7 @@ impl World {
             World {
                 stack,
                 handle,
-                over_http: over_http(),
+                edge,
                 _runtime: Some(runtime),
                 _folder: folder,
             }
@@ -91,7 +109,10 @@ impl World {
         Self {
             stack,
             handle: Handle::current(),
-            over_http: over_http(),
+            edge: match Edge::from_env() {
+                Edge::Http => Edge::Http,
+                Edge::Router | Edge::Lambda(_) => Edge::Router,
+            },
             _runtime: None,
             _folder: folder,
         }
@@ -99,8 +120,10 @@ impl World {
 
     /// Sends one request through the edge.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        if self.over_http {
-            return client::send(self.stack.http, request).await.unwrap();
+        match self.edge {
+            Edge::Router => {}
+            Edge::Http => return client::send(self.stack.http, request).await.unwrap(),
+            Edge::Lambda(watch) => return client::send(watch, to_function(request)).await.unwrap(),
         }
         let router = self.stack.router.clone();
         let task = self.handle.spawn(async move {
@@ -116,6 +139,24 @@ impl World {
             }
         });
         task.await.unwrap()
+    }
+
+    /// Whether a request reaches a function as it is. `cargo lambda watch` passes on
+    /// what is text and nothing else; AWS does so with headers.
+    pub(crate) fn carries(&self, request: &Request<Full<Bytes>>) -> bool {
+        let is_text = |value: &http::HeaderValue| value.to_str().is_ok();
+        let body = request.body().clone().collect().now_or_never();
+        let body = body.unwrap().unwrap().to_bytes();
+        !matches!(self.edge, Edge::Lambda(_))
+            || (request.headers().values().all(is_text) && std::str::from_utf8(&body).is_ok())
+    }
+
+    /// Whether no function saw the request: as on AWS, what has no route is
+    /// answered by the front door, in its own words.
+    pub(crate) fn front_door_refused(&self, answer: &Answer) -> bool {
+        matches!(self.edge, Edge::Lambda(_))
+            && answer.header("byok-request-id").is_empty()
+            && [404, 405].contains(&answer.status.as_u16())
     }
 
     /// Sends JSON, or nothing, with a bearer's token.
@@ -166,12 +207,38 @@ impl World {
     }
 }
 
-fn over_http() -> bool {
-    match std::env::var("BYOK_TEST_EDGE").as_deref() {
-        Ok("http") => true,
-        Ok("router") | Err(_) => false,
-        Ok(other) => panic!("BYOK_TEST_EDGE is http or router, not {other}"),
+/// Where requests go in.
+#[derive(Clone, Copy)]
+enum Edge {
+    Router,
+    Http,
+    Lambda(SocketAddr),
+}
+
+impl Edge {
+    fn from_env() -> Self {
+        match std::env::var("BYOK_TEST_EDGE").as_deref() {
+            Ok("router") | Err(_) => Self::Router,
+            Ok("http") => Self::Http,
+            Ok("lambda") => Self::Lambda(address("BYOK_TEST_LAMBDA")),
+            Ok(other) => panic!("BYOK_TEST_EDGE is router, http or lambda, not {other}"),
+        }
     }
+}
+
+fn address(variable: &str) -> SocketAddr {
+    let text = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} must be set"));
+    text.parse()
+        .unwrap_or_else(|_| panic!("{variable} must be an address like 127.0.0.1:9117"))
+}
+
+/// The pass-through has a function URL; all else is routed by path.
+fn to_function(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    let target = request.uri().to_string();
+    if target.split('/').nth(4) == Some("via") {
+        *request.uri_mut() = format!("/lambda-url/use-secret{target}").parse().unwrap();
+    }
+    request
 }
 
 /// A workspace and its people: its own customer's key, and its first token.

@@ -4,4 +4,5 @@
 
 mod arrows;
 mod names;
+mod template;
 mod tree;

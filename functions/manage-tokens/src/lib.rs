@@ -5,12 +5,15 @@
 //! call with it fails.
 
 mod request;
+mod schema;
 
-use api::{Api, Call, Code, Need, Problem, Token, json, outcome, rfc3339};
+use api::{Api, Call, Caller, Code, Need, Problem, Token, json, openapi::OfWorkspace, outcome};
 use axum::{extract::State, response::Response};
 use http::StatusCode;
 use request::TokenRequest;
-use serde_json::{Value, json};
+use schema::{
+    ListProblems, MadeToken, MakeProblems, NewToken, RevokeProblems, ShownToken, TokenPage,
+};
 use std::sync::Arc;
 use store::{AuditKind, AuditRecord, Permission, TokenId, TokenRecord, Wanted};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -33,23 +36,18 @@ pub fn routes(function: ManageTokens) -> OpenApiRouter {
 }
 
 fn need(call: &Call) -> Need<'_> {
-    Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::ManageTokens],
-        ..Need::default()
-    }
+    Need::new(call.param("workspace"), Permission::ManageTokens)
 }
 
 /// Makes a token, told once.
 #[utoipa::path(
     post, path = "/v1/workspaces/{workspace}/tokens", operation_id = "makeToken",
-    params(("workspace" = String, Path)),
-    responses((status = 201, description = "The token. It is told this once."))
+    params(OfWorkspace), request_body = NewToken,
+    responses((status = 201, description = "The token. It is told this once.", body = MadeToken), MakeProblems)
 )]
 async fn make(State(this): State<Arc<ManageTokens>>, mut call: Call) -> Result<Response, Problem> {
-    let body = call.body(BODY_MAX).await;
     let admitted = this.api.admit(&call.headers, need(&call)).await?;
-    let request = TokenRequest::parse(&body?, admitted.now)?;
+    let request = TokenRequest::parse(&call.body(BODY_MAX).await?, admitted.now)?;
     let record = request.within(&admitted.caller, admitted.now)?;
 
     let token = Token::generate(&admitted.caller.workspace);
@@ -62,16 +60,18 @@ async fn make(State(this): State<Arc<ManageTokens>>, mut call: Call) -> Result<R
         .store
         .put_token(&admitted.caller.workspace, &record, &audit)
         .await?;
-    let mut body = shown(&record);
-    body["token"] = json!(token.tell());
-    Ok(json(StatusCode::CREATED, body))
+    let made = MadeToken {
+        shown: ShownToken::from(&record),
+        token: token.tell(),
+    };
+    Ok(json(StatusCode::CREATED, made))
 }
 
 /// Lists the tokens that are within the caller's own reach.
 #[utoipa::path(
     get, path = "/v1/workspaces/{workspace}/tokens", operation_id = "listTokens",
-    params(("workspace" = String, Path), ("after" = Option<String>, Query)),
-    responses((status = 200, description = "A page of tokens, without the tokens themselves."))
+    params(OfWorkspace, ("after" = Option<String>, Query, description = "The `next` of the page before.")),
+    responses((status = 200, description = "A page of tokens, without the tokens themselves.", body = TokenPage), ListProblems)
 )]
 async fn list(State(this): State<Arc<ManageTokens>>, call: Call) -> Result<Response, Problem> {
     let query = call.query(&["after"]);
@@ -82,28 +82,16 @@ async fn list(State(this): State<Arc<ManageTokens>>, call: Call) -> Result<Respo
         .map(|id| TokenId::parse(id))
         .transpose()
         .map_err(|error| Problem::invalid_id("after", error))?;
-    let page = this
-        .api
-        .store
-        .list_tokens(&admitted.caller.workspace, after.as_ref(), PAGE)
-        .await?;
-    let tokens: Vec<Value> = page
-        .items
-        .iter()
-        .filter(|token| admitted.caller.covers(token.secrets.as_deref()))
-        .map(shown)
-        .collect();
-    Ok(json(
-        StatusCode::OK,
-        json!({"tokens": tokens, "next": page.next}),
-    ))
+    let (tokens, next) = this.within_reach(&admitted.caller, after).await?;
+    let tokens = tokens.iter().map(ShownToken::from).collect();
+    Ok(json(StatusCode::OK, TokenPage { tokens, next }))
 }
 
 /// Revokes a token.
 #[utoipa::path(
     delete, path = "/v1/workspaces/{workspace}/tokens/{id}", operation_id = "revokeToken",
-    params(("workspace" = String, Path), ("id" = String, Path)),
-    responses((status = 204, description = "The token is no more."))
+    params(OfWorkspace, ("id" = String, Path, description = "The token's id, as the list shows it.")),
+    responses((status = 204, description = "The token is no more."), RevokeProblems)
 )]
 async fn revoke(State(this): State<Arc<ManageTokens>>, call: Call) -> Result<Response, Problem> {
     let admitted = this.api.admit(&call.headers, need(&call)).await?;
@@ -124,20 +112,46 @@ async fn revoke(State(this): State<Arc<ManageTokens>>, call: Call) -> Result<Res
         .await?
         .token
         .ok_or_else(absent)?;
-    if !admitted.caller.covers(target.secrets.as_deref()) {
+    if !admitted.caller.is_above(&target) {
         return Err(absent());
     }
     let audit = this.audit(&admitted, &call, AuditKind::DeleteToken, &id);
     if !this.api.store.delete_token(workspace, &id, &audit).await? {
         return Err(absent());
     }
-    let mut response = json(StatusCode::NO_CONTENT, Value::Null);
+    let mut response = json(StatusCode::NO_CONTENT, ());
     *response.body_mut() = axum::body::Body::empty();
     response.headers_mut().remove(http::header::CONTENT_TYPE);
     Ok(response)
 }
 
 impl ManageTokens {
+    /// A page of the tokens that the caller could have made. What it could not have
+    /// made it does not hear of, not even by where the next page begins.
+    async fn within_reach(
+        &self,
+        caller: &Caller,
+        mut after: Option<TokenId>,
+    ) -> Result<(Vec<TokenRecord>, Option<String>), Problem> {
+        loop {
+            let page = self
+                .api
+                .store
+                .list_tokens(&caller.workspace, after.as_ref(), PAGE)
+                .await?;
+            let mut tokens = page.items;
+            tokens.retain(|token| caller.covers(token.secrets.as_deref()));
+            let Some(next) = page.next else {
+                return Ok((tokens, None));
+            };
+            if let Some(last) = tokens.last() {
+                let next = last.id.to_string();
+                return Ok((tokens, Some(next)));
+            }
+            after = TokenId::parse(&next).ok();
+        }
+    }
+
     fn audit(
         &self,
         admitted: &api::Admitted,
@@ -152,16 +166,4 @@ impl ManageTokens {
             outcome: Some(outcome("ok", admitted.now, self.api.clock.now())),
         }
     }
-}
-
-fn shown(token: &TokenRecord) -> Value {
-    json!({
-        "id": token.id.as_str(),
-        "permissions": token.permissions.iter().map(|permission| permission.as_str()).collect::<Vec<_>>(),
-        "secrets": token.secrets.as_ref().map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>()),
-        "expiresAt": token.expires_at.map(rfc3339),
-        "createdAt": rfc3339(token.created_at),
-        "createdBy": token.created_by.as_ref().map(TokenId::as_str),
-        "label": token.label,
-    })
 }

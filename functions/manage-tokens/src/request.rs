@@ -65,6 +65,13 @@ impl TokenRequest {
                 "1 to 100 names or beginnings of names",
             ));
         }
+        let whole = permissions
+            .iter()
+            .find(|permission| permission.is_of_the_whole_workspace());
+        if let (Some(whole), Some(_)) = (whole, &secrets) {
+            let rule = format!("none with {whole}, which is about the whole workspace");
+            return Err(Problem::invalid("secrets", rule));
+        }
         if expires_at.is_some_and(|end| end <= now) {
             return Err(Problem::invalid("expires_at", "a time to come"));
         }

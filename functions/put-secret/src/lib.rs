@@ -9,13 +9,14 @@
 //! It can make data keys and cannot open them: it holds [`Wrap`] alone.
 
 mod request;
+mod schema;
 
-use api::{Admitted, Api, Call, Code, Need, Problem, json, note_secret};
+use api::{Admitted, Api, Call, Code, Need, Problem, json, note_secret, openapi::OfSecret};
 use axum::{extract::State, response::Response};
 use envelope::{EncryptionContext, Place, kms::Wrap, seal};
 use http::{HeaderValue, StatusCode, header};
 use request::PutRequest;
-use serde_json::json;
+use schema::{NewVersion, PutProblems, PutVersion};
 use std::{sync::Arc, time::Duration};
 use store::{
     AuditKind, AuditOutcome, AuditRecord, Head, IdempotencyRecord, Permission, PutSecret as Put,
@@ -48,19 +49,25 @@ pub fn routes(function: PutSecret) -> OpenApiRouter {
 /// Puts a new version.
 #[utoipa::path(
     put, path = "/v1/workspaces/{workspace}/secrets/{name}", operation_id = "putSecret",
-    params(("workspace" = String, Path), ("name" = String, Path)),
-    responses((status = 201, description = "The new version is sealed and stored."))
+    params(
+        OfSecret,
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same request again, within 24 hours, is answered as it was.", min_length = 1, max_length = 255),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of an earlier answer: only if nothing came in between."),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such secret.", pattern = "^\\*$"),
+    ),
+    request_body = NewVersion,
+    responses(
+        (status = 201, description = "The new version is sealed and stored.", body = PutVersion, headers(("etag" = String, description = "The secret's revision, in quotes."))),
+        PutProblems,
+    )
 )]
 async fn put(State(this): State<Arc<PutSecret>>, mut call: Call) -> Result<Response, Problem> {
-    let body = call.body(BODY_MAX).await;
     let preconditions = Preconditions::of(&call);
     let key = idempotency_key(&call);
     let need = Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::WriteSecrets],
         secret: Some(call.param("name")),
-        idempotency_key: key.as_ref().ok().copied().flatten(),
-        ..Need::default()
+        idempotency_key: key.as_ref().ok().and_then(Option::as_deref),
+        ..Need::new(call.param("workspace"), Permission::WriteSecrets)
     };
     let admitted = this.api.admit(&call.headers, need).await?;
     let Some(name) = admitted.secret.clone() else {
@@ -71,7 +78,10 @@ async fn put(State(this): State<Arc<PutSecret>>, mut call: Call) -> Result<Respo
     };
     key?;
     let preconditions = preconditions?;
-    let request = PutRequest::parse(&body?, admitted.now)?;
+    let body = call.secret_body(BODY_MAX).await?;
+    // EXPOSE: parsed in place; the value goes into a secret of its own.
+    let request = PutRequest::parse(body.expose_secret(), admitted.now)?;
+    drop(body);
     let fingerprint =
         request.fingerprint(&admitted.caller, &name, call.headers.get(header::IF_MATCH));
 
@@ -227,16 +237,14 @@ fn answer(
     material: Option<&str>,
     revision: Revision,
 ) -> Response {
-    let mut body = json!({
-        "name": name.as_str(),
-        "version": version.number(),
-        "wrappedBy": wrapped_by.as_str(),
-        "revision": revision.number(),
-    });
-    if let Some(material) = material {
-        body["keyMaterialId"] = json!(material);
-    }
-    let mut response = json(StatusCode::CREATED, body);
+    let put = PutVersion {
+        name: name.to_string(),
+        version: version.number(),
+        wrapped_by: wrapped_by.to_string(),
+        key_material_id: material.map(str::to_owned),
+        revision: revision.number(),
+    };
+    let mut response = json(StatusCode::CREATED, put);
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", revision.number())) {
         response.headers_mut().insert(header::ETAG, tag);
     }
@@ -244,13 +252,12 @@ fn answer(
 }
 
 /// `Idempotency-Key`: 1 to 255 visible characters of the caller's choice.
-fn idempotency_key(call: &Call) -> Result<Option<&str>, Problem> {
-    let key = call.header("idempotency-key")?;
-    match key {
+fn idempotency_key(call: &Call) -> Result<Option<String>, Problem> {
+    match call.header("idempotency-key")? {
         Some(key) if !(1..=255).contains(&key.len()) => {
             Err(Problem::invalid("idempotency-key", "1 to 255 characters"))
         }
-        key => Ok(key),
+        key => Ok(key.map(str::to_owned)),
     }
 }
 

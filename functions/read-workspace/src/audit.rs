@@ -1,10 +1,12 @@
 //! `GET …/audit`: what changed or used something, a day and a page at a time.
 
-use crate::{ReadWorkspace, limit};
-use api::{Call, Need, Problem, json, rfc3339};
+use crate::{
+    ReadWorkspace, limit,
+    schema::{AuditPage, ReadProblems, ShownAudit, ShownOutcome},
+};
+use api::{Call, Need, Problem, json, openapi::OfWorkspace, rfc3339};
 use axum::{extract::State, response::Response};
 use http::StatusCode;
-use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{AuditOutcome, AuditRecord, Permission, ReceiptId};
 use time::{Date, macros::format_description};
@@ -13,21 +15,19 @@ use time::{Date, macros::format_description};
 #[utoipa::path(
     get, path = "/v1/workspaces/{workspace}/audit", operation_id = "listAudit",
     params(
-        ("workspace" = String, Path), ("day" = Option<String>, Query),
-        ("after" = Option<String>, Query), ("limit" = Option<u32>, Query)
+        OfWorkspace,
+        ("day" = Option<String>, Query, description = "In UTC; today, if left out.", format = Date, example = "2030-01-31"),
+        ("after" = Option<String>, Query, description = "The `next` of the page before."),
+        ("limit" = Option<u32>, Query, description = "50, if left out.", minimum = 1, maximum = 100),
     ),
-    responses((status = 200, description = "A page of audit records of one day (UTC; default: today)."))
+    responses((status = 200, description = "A page of one day's audit records, in order.", body = AuditPage), ReadProblems)
 )]
 pub(crate) async fn list(
     State(this): State<Arc<ReadWorkspace>>,
     call: Call,
 ) -> Result<Response, Problem> {
     let query = call.query(&["day", "after", "limit"]);
-    let need = Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::ReadAudit],
-        ..Need::default()
-    };
+    let need = Need::new(call.param("workspace"), Permission::ReadAudit);
     let admitted = this.api.admit(&call.headers, need).await?;
     let query = query?;
     let day = match query.get("day") {
@@ -46,48 +46,42 @@ pub(crate) async fn list(
         .store
         .list_audit(&admitted.caller.workspace, day, after.as_ref(), limit)
         .await?;
-    let reach = &admitted.caller.record;
-    let records: Vec<Value> = page
-        .items
-        .iter()
-        .filter(|record| match &record.entry.secret {
-            Some(name) => reach.is_for(name),
-            None => reach.secrets.is_none(),
-        })
-        .map(shown)
-        .collect();
+    let records = page.items.iter().map(shown).collect();
     Ok(json(
         StatusCode::OK,
-        json!({"day": day.to_string(), "records": records, "next": page.next}),
+        AuditPage {
+            day: day.to_string(),
+            records,
+            next: page.next,
+        },
     ))
 }
 
-fn shown(record: &AuditRecord) -> Value {
+fn shown(record: &AuditRecord) -> ShownAudit {
     let entry = &record.entry;
-    json!({
-        "id": entry.id.to_string(),
-        "kind": entry.kind.as_str(),
-        "at": rfc3339(entry.at),
-        "by": entry.token.to_string(),
-        "secret": entry.secret.as_ref().map(envelope::SecretName::as_str),
-        "version": entry.version.map(envelope::SecretVersion::number),
-        "requestId": entry.request_id,
-        "destination": entry.destination,
-        "method": entry.method,
-        "detail": entry.detail,
-        // A use without an outcome was under way, or broke off after the secret may have left.
-        "outcome": record.outcome.as_ref().map(outcome),
-    })
+    ShownAudit {
+        id: entry.id.to_string(),
+        kind: entry.kind.as_str(),
+        at: rfc3339(entry.at),
+        by: entry.token.to_string(),
+        secret: entry.secret.as_ref().map(ToString::to_string),
+        version: entry.version.map(envelope::SecretVersion::number),
+        request_id: entry.request_id.clone(),
+        destination: entry.destination.clone(),
+        method: entry.method.clone(),
+        detail: entry.detail.clone(),
+        outcome: record.outcome.as_ref().map(outcome),
+    }
 }
 
-fn outcome(outcome: &AuditOutcome) -> Value {
-    json!({
-        "code": outcome.code,
-        "upstreamStatus": outcome.upstream_status,
-        "kmsRequestId": outcome.kms_request_id,
-        "kmsAttempts": outcome.kms_attempts,
-        "keyMaterialId": outcome.key_material,
-        "milliseconds": outcome.milliseconds,
-        "at": rfc3339(outcome.at),
-    })
+fn outcome(outcome: &AuditOutcome) -> ShownOutcome {
+    ShownOutcome {
+        code: outcome.code.clone(),
+        upstream_status: outcome.upstream_status,
+        kms_request_id: outcome.kms_request_id.clone(),
+        kms_attempts: outcome.kms_attempts.clone(),
+        key_material_id: outcome.key_material.clone(),
+        milliseconds: outcome.milliseconds,
+        at: rfc3339(outcome.at),
+    }
 }

@@ -4,13 +4,14 @@
 //! It holds no right to any key, and shows no secret's bytes.
 
 mod audit;
+mod schema;
 mod secrets;
 
-use api::{Api, Call, Need, Problem, json, rfc3339};
+use api::{Api, Call, Need, Problem, json, openapi::OfWorkspace, rfc3339};
 use axum::{extract::State, response::Response};
 use envelope::KeyPolicy;
 use http::StatusCode;
-use serde_json::json;
+use schema::{ReadProblems, ShownKey, ShownKeyPolicy};
 use std::sync::Arc;
 use store::Permission;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -36,16 +37,14 @@ pub fn routes(function: ReadWorkspace) -> OpenApiRouter {
 /// Shows the workspace's key.
 #[utoipa::path(
     get, path = "/v1/workspaces/{workspace}/key", operation_id = "showKey",
-    params(("workspace" = String, Path)),
-    responses((status = 200, description = "The key binding, and what the key was last seen to be."))
+    params(OfWorkspace),
+    responses((status = 200, description = "The key binding, and what the key was last seen to be.", body = ShownKey), ReadProblems)
 )]
 async fn key(State(this): State<Arc<ReadWorkspace>>, call: Call) -> Result<Response, Problem> {
     let query = call.query(&[]);
     let need = Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::Read],
         state: true,
-        ..Need::default()
+        ..Need::new(call.param("workspace"), Permission::Read)
     };
     let admitted = this.api.admit(&call.headers, need).await?;
     query?;
@@ -53,35 +52,35 @@ async fn key(State(this): State<Arc<ReadWorkspace>>, call: Call) -> Result<Respo
     let state = admitted.records.state.as_ref();
     Ok(json(
         StatusCode::OK,
-        json!({
-            "key": binding.current.as_ref().map(envelope::KeyArn::as_str),
-            "former": binding.former.iter().map(envelope::KeyArn::as_str).collect::<Vec<_>>(),
-            "revision": binding.revision.number(),
-            "changedAt": rfc3339(binding.changed_at),
-            "state": state.map_or("unbound", |state| state.state.as_str()),
-            "since": state.map(|state| rfc3339(state.since)),
-            "evidence": state.map(|state| state.evidence.as_str()),
-            "frozen": admitted.records.freeze.as_ref().is_some_and(|freeze| freeze.frozen),
-        }),
+        ShownKey {
+            key: binding.current.as_ref().map(ToString::to_string),
+            former: binding.former.iter().map(ToString::to_string).collect(),
+            revision: binding.revision.number(),
+            changed_at: rfc3339(binding.changed_at),
+            state: state.map_or("unbound", |state| state.state.as_str()),
+            since: state.map(|state| rfc3339(state.since)),
+            evidence: state.map(|state| state.evidence.clone()),
+            frozen: admitted
+                .records
+                .freeze
+                .as_ref()
+                .is_some_and(|freeze| freeze.frozen),
+        },
     ))
 }
 
 /// Writes what the customer pastes into the key's policy.
 #[utoipa::path(
     get, path = "/v1/workspaces/{workspace}/key/policy", operation_id = "showKeyPolicy",
-    params(("workspace" = String, Path), ("format" = Option<String>, Query)),
-    responses((status = 200, description = "The statements, the grant, and the statement that cuts."))
+    params(OfWorkspace, ("format" = Option<String>, Query, description = "`json`, also if left out.", pattern = "^json$")),
+    responses((status = 200, description = "The statements, the grant, and the statement that cuts.", body = ShownKeyPolicy), ReadProblems)
 )]
 async fn key_policy(
     State(this): State<Arc<ReadWorkspace>>,
     call: Call,
 ) -> Result<Response, Problem> {
     let query = call.query(&["format"]);
-    let need = Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::Read],
-        ..Need::default()
-    };
+    let need = Need::new(call.param("workspace"), Permission::Read);
     let admitted = this.api.admit(&call.headers, need).await?;
     if query?.get("format").is_some_and(|format| format != "json") {
         return Err(Problem::invalid("format", "json"));
@@ -93,12 +92,12 @@ async fn key_policy(
     };
     Ok(json(
         StatusCode::OK,
-        json!({
-            "role": policy.role,
-            "statements": policy.statements(),
-            "grant": policy.grant(),
-            "cut": policy.cut(),
-        }),
+        ShownKeyPolicy {
+            role: policy.role.to_owned(),
+            statements: policy.statements(),
+            grant: policy.grant(),
+            cut: policy.cut(),
+        },
     ))
 }
 

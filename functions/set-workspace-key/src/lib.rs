@@ -8,20 +8,23 @@
 //! key policy would allow it.
 
 mod proof;
+mod schema;
 
-use api::{Api, Call, Code, Fields, Need, Problem, json};
+use api::{Api, Call, Code, Fields, Need, Problem, json, openapi::OfWorkspace};
 use axum::{extract::State, response::Response};
 use envelope::{
     KeyArn,
     kms::{Inspect, Unwrap, Wrap},
 };
 use http::StatusCode;
-use serde_json::json;
+use schema::{BindProblems, CheckProblems, NewKey, Nothing, ProvenKey};
 use std::sync::Arc;
 use store::{AuditKind, AuditRecord, BindKey, Permission};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 const BODY_MAX: usize = 64 * 1024;
+/// How many former keys a binding keeps: each may still be needed to open something.
+const FORMER_MAX: usize = 32;
 /// KMS takes at most this many grant tokens in a call (AWS KMS API Reference, `GrantTokens`).
 const GRANT_TOKENS_MAX: usize = 10;
 
@@ -50,27 +53,22 @@ pub fn routes(function: SetWorkspaceKey) -> OpenApiRouter {
 /// Binds a key.
 #[utoipa::path(
     put, path = "/v1/workspaces/{workspace}/key", operation_id = "bindKey",
-    params(("workspace" = String, Path)),
-    responses((status = 200, description = "The key works and is now the workspace's current one."))
+    params(OfWorkspace), request_body = NewKey,
+    responses((status = 200, description = "The key works and is now the workspace's current one.", body = ProvenKey), BindProblems)
 )]
 async fn bind(
     State(this): State<Arc<SetWorkspaceKey>>,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let request = call
-        .body(BODY_MAX)
-        .await
-        .and_then(|body| BindRequest::parse(&body));
-    let need = Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::ManageKey],
-        ..Need::default()
-    };
+    let need = Need::new(call.param("workspace"), Permission::ManageKey);
     let admitted = this.api.admit(&call.headers, need).await?;
-    let request = request?;
+    let request = BindRequest::parse(&call.body(BODY_MAX).await?)?;
     let workspace = &admitted.caller.workspace;
     let binding = admitted.binding()?;
 
+    if binding.former.len() >= FORMER_MAX && !binding.keys().contains(&request.key) {
+        return Err(Problem::new(Code::Conflict).because("The workspace has had too many keys."));
+    }
     let proof = this
         .prove(&request.key, workspace, &request.grant_tokens)
         .await?;
@@ -91,36 +89,28 @@ async fn bind(
     let revision = this.api.store.bind_key(workspace, &change, &audit).await?;
     Ok(json(
         StatusCode::OK,
-        json!({
-            "key": request.key.as_str(),
-            "state": "active",
-            "probes": proof.probes(),
-            "revision": revision.number(),
-        }),
+        ProvenKey {
+            key: request.key.to_string(),
+            state: "active",
+            probes: proof.probes(),
+            revision: revision.number(),
+        },
     ))
 }
 
 /// Proves the current key again.
 #[utoipa::path(
     post, path = "/v1/workspaces/{workspace}/key/checks", operation_id = "checkKey",
-    params(("workspace" = String, Path)),
-    responses((status = 200, description = "The key works."))
+    params(OfWorkspace), request_body = Option<Nothing>,
+    responses((status = 200, description = "The key works.", body = ProvenKey), CheckProblems)
 )]
 async fn check(
     State(this): State<Arc<SetWorkspaceKey>>,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let request = call
-        .body(BODY_MAX)
-        .await
-        .and_then(|body| Fields::parse(&body)?.finish());
-    let need = Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::ManageKey],
-        ..Need::default()
-    };
+    let need = Need::new(call.param("workspace"), Permission::ManageKey);
     let admitted = this.api.admit(&call.headers, need).await?;
-    request?;
+    Fields::parse(&call.body(BODY_MAX).await?)?.finish()?;
     let binding = admitted.binding()?;
     let Some(key) = &binding.current else {
         return Err(Problem::new(Code::NoWorkspaceKey));
@@ -145,12 +135,12 @@ async fn check(
     let proof = proof?;
     Ok(json(
         StatusCode::OK,
-        json!({
-            "key": key.as_str(),
-            "state": "active",
-            "probes": proof.probes(),
-            "revision": binding.revision.number(),
-        }),
+        ProvenKey {
+            key: key.to_string(),
+            state: "active",
+            probes: proof.probes(),
+            revision: binding.revision.number(),
+        },
     ))
 }
 

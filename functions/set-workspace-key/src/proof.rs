@@ -1,12 +1,11 @@
 //! The proof that a key works for a workspace.
 
-use crate::SetWorkspaceKey;
+use crate::{SetWorkspaceKey, schema::Probe};
 use api::{Code, Problem};
 use envelope::{
     EncryptionContext, KeyArn, KeyPolicy, KmsFailure, KmsOperation, Refusal, WorkspaceId,
     kms::{KeyDescription, KeyState, UnwrapRequest},
 };
-use serde_json::{Value, json};
 use std::time::Duration;
 use store::AuditOutcome;
 use time::OffsetDateTime;
@@ -25,17 +24,25 @@ pub(crate) struct Proof {
 
 impl Proof {
     /// The calls, for the answer.
-    pub(crate) fn probes(&self) -> Value {
-        let probe = |operation: KmsOperation, request_id: &str| json!({"operation": operation.as_str(), "result": "allowed", "kmsRequestId": request_id});
-        let describe = match &self.describe {
-            Ok(request_id) => probe(KmsOperation::DescribeKey, request_id),
-            Err(why) => json!({"operation": KmsOperation::DescribeKey.as_str(), "result": why}),
+    pub(crate) fn probes(&self) -> Vec<Probe> {
+        let allowed = |operation: KmsOperation, request_id: &str| Probe {
+            operation: operation.as_str(),
+            result: "allowed".to_owned(),
+            kms_request_id: Some(request_id.to_owned()),
         };
-        json!([
-            probe(KmsOperation::GenerateDataKey, &self.generate),
-            probe(KmsOperation::Decrypt, &self.decrypt),
+        let describe = match &self.describe {
+            Ok(request_id) => allowed(KmsOperation::DescribeKey, request_id),
+            Err(why) => Probe {
+                operation: KmsOperation::DescribeKey.as_str(),
+                result: why.clone(),
+                kms_request_id: None,
+            },
+        };
+        vec![
+            allowed(KmsOperation::GenerateDataKey, &self.generate),
+            allowed(KmsOperation::Decrypt, &self.decrypt),
             describe,
-        ])
+        ]
     }
 
     /// The evidence that is stored beside the state.
@@ -157,10 +164,14 @@ fn refuse_wrong_kind(description: &KeyDescription) -> Result<(), Problem> {
     if description.spec != "SYMMETRIC_DEFAULT" {
         return refuse("a symmetric encryption key; this one is asymmetric");
     }
-    if description.state != KeyState::Enabled {
-        return refuse("a key that is enabled");
+    // It worked a moment ago: whoever owns it was quicker.
+    match description.state {
+        KeyState::Enabled => Ok(()),
+        KeyState::Disabled => Err(Problem::new(Code::KeyDisabled)),
+        KeyState::PendingDeletion => Err(Problem::new(Code::KeyPendingDeletion)),
+        KeyState::PendingImport => Err(Problem::new(Code::KeyMaterialMissing)),
+        KeyState::Transient => Err(Problem::new(Code::KmsUnavailable)),
     }
-    Ok(())
 }
 
 fn wrong_kind() -> Problem {

@@ -1,15 +1,18 @@
 //! `GET …/secrets/{name}`: a secret as it lies, and whether it could be opened
 //! now. That is asked of KMS, with a DryRun of the very blob, not remembered.
 
-use crate::UseSecret;
-use api::{Call, Code, Need, Problem, json, note_secret, rfc3339};
+use crate::{
+    UseSecret,
+    schema::{AtRest, ShowProblems, Verdict},
+};
+use api::{Call, Code, Need, Problem, json, note_secret, openapi::OfSecret, rfc3339};
 use axum::{extract::State, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use envelope::{
     EncryptionContext, KmsFailure, Place, PolicyDigest, Refusal, SecretVersion, kms::UnwrapRequest,
 };
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use store::{Head, Permission};
 
@@ -19,8 +22,8 @@ const KMS_TIME: Duration = Duration::from_secs(5);
 /// Shows a secret at rest.
 #[utoipa::path(
     get, path = "/v1/workspaces/{workspace}/secrets/{name}", operation_id = "showSecret",
-    params(("workspace" = String, Path), ("name" = String, Path), ("version" = Option<u32>, Query)),
-    responses((status = 200, description = "The secret as it is stored."))
+    params(OfSecret, ("version" = Option<u32>, Query, description = "The current one, if left out.", minimum = 1, maximum = 9_999_999)),
+    responses((status = 200, description = "The secret as it is stored.", body = AtRest), ShowProblems)
 )]
 pub(crate) async fn show(
     State(this): State<Arc<UseSecret>>,
@@ -28,11 +31,9 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let version = wanted_version(&call);
     let need = Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::Read],
         secret: Some(call.param("name")),
         version: version.as_ref().ok().copied().flatten(),
-        ..Need::default()
+        ..Need::new(call.param("workspace"), Permission::Read)
     };
     let admitted = this.api.admit(&call.headers, need).await?;
     let version = version?;
@@ -69,39 +70,41 @@ pub(crate) async fn show(
             time: KMS_TIME,
         })
         .await;
-    let (can_decrypt, kms) = verdict(asked)?;
-    let policy: Value = serde_json::from_str(&stored.policy).unwrap_or(Value::Null);
+    let kms = verdict(asked)?;
     Ok(json(
         StatusCode::OK,
-        json!({
-            "name": name.as_str(),
-            "version": stored.version.number(),
-            "form": stored.form.as_str(),
-            "ciphertext": BASE64_STANDARD.encode(stored.sealed.as_bytes()),
-            "wrappedKey": BASE64_STANDARD.encode(&stored.wrapped.ciphertext),
-            "wrappedBy": stored.wrapped.key.as_str(),
-            "keyMaterialId": stored.wrapped.material,
-            "brokerCanDecrypt": can_decrypt,
-            "kms": kms,
-            "policy": policy,
-            "putAt": rfc3339(stored.put_at),
-            "expiresAt": stored.expires_at.map(rfc3339),
-            "revision": head.revision.number(),
-        }),
+        AtRest {
+            name: name.to_string(),
+            version: stored.version.number(),
+            form: stored.form.as_str(),
+            ciphertext: BASE64_STANDARD.encode(stored.sealed.as_bytes()),
+            wrapped_key: BASE64_STANDARD.encode(&stored.wrapped.ciphertext),
+            wrapped_by: stored.wrapped.key.to_string(),
+            key_material_id: stored.wrapped.material.clone(),
+            broker_can_decrypt: kms.refused.is_none(),
+            kms,
+            policy: serde_json::from_str(&stored.policy).unwrap_or(Value::Null),
+            put_at: rfc3339(stored.put_at),
+            expires_at: stored.expires_at.map(rfc3339),
+            revision: head.revision.number(),
+        },
     ))
 }
 
 /// KMS's answer. A fault that says nothing of the key is no answer.
-fn verdict(asked: Result<String, KmsFailure>) -> Result<(bool, Value), Problem> {
+fn verdict(asked: Result<String, KmsFailure>) -> Result<Verdict, Problem> {
     match asked {
-        Ok(request_id) => Ok((true, json!({"requestId": request_id}))),
+        Ok(request_id) => Ok(Verdict {
+            request_id: Some(request_id),
+            refused: None,
+        }),
         Err(failure) if failure.refusal.is_definite() || failure.refusal == Refusal::Integrity => {
             let request_id = failure.request_ids.last().cloned();
             let code = Problem::from(failure).code();
-            Ok((
-                false,
-                json!({"requestId": request_id, "refused": code.as_str()}),
-            ))
+            Ok(Verdict {
+                request_id,
+                refused: Some(code.as_str()),
+            })
         }
         Err(failure) => Err(failure.into()),
     }

@@ -10,7 +10,9 @@
 //! has passed the secret's policy.
 
 mod at_rest;
+mod intent;
 mod perform;
+mod schema;
 mod use_route;
 mod via;
 
@@ -19,11 +21,38 @@ use axum::routing::any;
 use egress::Dialler;
 use envelope::kms::Unwrap;
 use std::{sync::Arc, time::Duration};
+use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The pass-through's route, which has any method. The same without a path, and
 /// with an empty one, reaches the destination's own URL.
 pub const VIA: &str = "/v1/workspaces/{workspace}/via/{name}/{*path}";
+
+#[derive(OpenApi)]
+#[openapi(paths(via::pass_through))]
+struct Via;
+
+/// The pass-through, for the API's document: each method is an operation with an
+/// id of its own.
+fn via_document() -> utoipa::openapi::OpenApi {
+    let mut document = Via::openapi();
+    for item in document.paths.paths.values_mut() {
+        for (method, operation) in [
+            ("Get", &mut item.get),
+            ("Head", &mut item.head),
+            ("Post", &mut item.post),
+            ("Put", &mut item.put),
+            ("Patch", &mut item.patch),
+            ("Delete", &mut item.delete),
+            ("Options", &mut item.options),
+        ] {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("passThrough{method}"));
+            }
+        }
+    }
+    document
+}
 
 /// What the function needs: to open data keys, to send requests, and the records.
 pub struct UseSecret {
@@ -40,7 +69,7 @@ pub struct UseSecret {
 /// The function's routes.
 pub fn routes(function: UseSecret) -> OpenApiRouter {
     let bare = VIA.trim_end_matches("/{*path}");
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(via_document())
         .routes(routes!(use_route::use_secret))
         .routes(routes!(at_rest::show))
         .route(VIA, any(via::pass_through))

@@ -8,8 +8,9 @@ use egress::{AddressGuard, Dialler, Limits, Roots, SystemResolver};
 use std::{sync::Arc, time::Duration};
 use use_secret::{UseSecret, routes};
 
-/// Below the 30 seconds after which API Gateway's HTTP API gives up.
-const TIME: Duration = Duration::from_secs(25);
+/// What is left of the 30 seconds after which API Gateway's HTTP API gives up, once
+/// the outcome is stored.
+const TIME: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

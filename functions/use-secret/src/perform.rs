@@ -9,7 +9,7 @@
 //! 6  the answer; wipe; the outcome
 //! ```
 
-use crate::UseSecret;
+use crate::{UseSecret, intent::Intent};
 use api::{Admitted, Code, Problem, note_secret};
 use bytes::Bytes;
 use egress::{
@@ -23,7 +23,7 @@ use envelope::{
 };
 use http::{HeaderMap, Method};
 use std::time::Duration;
-use store::{AuditEntry, AuditKind, AuditOutcome, Head, ReceiptId, Records, StoredVersion, Wanted};
+use store::{AuditKind, Head, ReceiptId, Records, StoredVersion, Wanted};
 use tokio::time::Instant;
 
 /// The longest that KMS may take of a use's time.
@@ -46,7 +46,8 @@ pub(crate) struct Draft {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) version: Option<SecretVersion>,
-    pub(crate) time: Duration,
+    /// When it must be over.
+    pub(crate) until: Instant,
 }
 
 /// What a use leaves for its caller.
@@ -73,27 +74,38 @@ impl UseSecret {
         request_id: &str,
         draft: Draft,
     ) -> Result<(CollectedAnswer, Receipt), Problem> {
-        let until = Instant::now() + draft.time;
+        let until = draft.until;
         let Some(name) = admitted.secret.clone() else {
             return Err(Problem::new(Code::NotFound));
         };
         admitted.not_frozen()?;
-        let found = match self.find(&admitted, &admitted.records, &name, draft.version) {
+        let head = admitted.records.head.as_ref().and_then(Head::live);
+        let at_hand = draft
+            .version
+            .is_none_or(|version| head.is_some_and(|head| head.stored.version == version));
+        let found = if at_hand {
+            self.find(&admitted, &admitted.records, &name, draft.version)
+        } else {
+            self.find_again(&admitted, &name, draft.version).await
+        };
+        let found = match found {
             Err(problem) if problem.code() == Code::IntegrityFailure => {
-                let records = self.read_again(&admitted, &name, draft.version).await?;
-                self.find(&admitted, &records, &name, draft.version)?
+                self.find_again(&admitted, &name, draft.version).await?
             }
             found => found?,
         };
         note_secret(&name, found.stored.version);
-        let request = judge(&found, &admitted, draft)?;
+        let request = judge(&found, draft)?;
 
         let mut entry = admitted.audit(AuditKind::Use, request_id);
         entry.version = Some(found.stored.version);
         entry.destination = Some(request.url().without_query().to_owned());
         entry.method = Some(request.method().to_string());
 
-        let (secret, kms) = self.open(&admitted, &name, &found, &entry, until).await?;
+        let mut intent = Intent::new(&self.api, &admitted, entry);
+        let (secret, kms) = self
+            .open(&admitted, &name, &found, &mut intent, until)
+            .await?;
         let sent = self.send(&found, request, &secret, until).await;
         drop(secret);
 
@@ -101,10 +113,10 @@ impl UseSecret {
             .as_ref()
             .map_or_else(|problem| problem.code().as_str(), |_| "ok");
         let status = sent.as_ref().ok().map(|answer| answer.status.as_u16());
-        let outcome = self.outcome(&entry, code, status, Some(&kms));
-        self.finish(&admitted, &entry, &outcome).await;
+        let outcome = intent.outcome(code, status, Some(&kms));
+        intent.finish(&outcome).await;
         let receipt = Receipt {
-            id: entry.id,
+            id: intent.entry.id,
             kms,
             version: found.stored.version,
             milliseconds: outcome.milliseconds,
@@ -154,6 +166,17 @@ impl UseSecret {
         })
     }
 
+    /// The same on records read anew.
+    async fn find_again(
+        &self,
+        admitted: &Admitted,
+        name: &SecretName,
+        version: Option<SecretVersion>,
+    ) -> Result<Found, Problem> {
+        let records = self.read_again(admitted, name, version).await?;
+        self.find(admitted, &records, name, version)
+    }
+
     /// The records of a read are no snapshot: a mismatch between them is looked
     /// at once more before it is called a failure of integrity.
     async fn read_again(
@@ -183,7 +206,7 @@ impl UseSecret {
         admitted: &Admitted,
         name: &SecretName,
         found: &Found,
-        entry: &AuditEntry,
+        intent: &mut Intent,
         until: Instant,
     ) -> Result<(SecretBytes, KmsCall), Problem> {
         let mut keys = admitted.binding()?.keys();
@@ -199,7 +222,7 @@ impl UseSecret {
             &found.place,
             &PolicyDigest::of(found.stored.policy.as_bytes()),
         );
-        let receipt = entry.id.to_string();
+        let receipt = intent.entry.id.to_string();
         let request = UnwrapRequest {
             wrapped: &found.stored.wrapped,
             context: &context,
@@ -210,10 +233,7 @@ impl UseSecret {
                 .saturating_duration_since(Instant::now())
                 .min(KMS_TIME),
         };
-        let (unwrapped, intent) = tokio::join!(
-            self.unwrap.unwrap(request),
-            self.api.store.begin_use(&admitted.caller.workspace, entry),
-        );
+        let (unwrapped, stored) = tokio::join!(self.unwrap.unwrap(request), intent.begin(until));
         tracing::Span::current().record(
             "kms_calls",
             match &unwrapped {
@@ -221,7 +241,7 @@ impl UseSecret {
                 Err(failure) => failure.request_ids.len(),
             },
         );
-        intent.map_err(|error| Problem::new(Code::AuditUnavailable).from_source(error))?;
+        stored?;
 
         let (problem, kms, attempts) = match unwrapped {
             Ok(unwrapped) => match open(&found.stored.sealed, unwrapped.key, &found.place) {
@@ -237,9 +257,9 @@ impl UseSecret {
                 (failure.into(), None, attempts)
             }
         };
-        let mut outcome = self.outcome(entry, problem.code().as_str(), None, kms.as_ref());
+        let mut outcome = intent.outcome(problem.code().as_str(), None, kms.as_ref());
         outcome.kms_attempts.extend(attempts);
-        self.finish(admitted, entry, &outcome).await;
+        intent.finish(&outcome).await;
         Err(problem)
     }
 
@@ -275,35 +295,6 @@ impl UseSecret {
             Err(_) => Err(upstream(EgressError::Timeout)),
         }
     }
-
-    fn outcome(
-        &self,
-        entry: &AuditEntry,
-        code: &str,
-        upstream_status: Option<u16>,
-        kms: Option<&KmsCall>,
-    ) -> AuditOutcome {
-        AuditOutcome {
-            upstream_status,
-            kms_request_id: kms.map(|kms| kms.request_id.clone()),
-            kms_attempts: kms.map(|kms| kms.earlier.clone()).unwrap_or_default(),
-            key_material: kms.and_then(|kms| kms.material.clone()),
-            ..api::outcome(code, entry.at, self.api.clock.now())
-        }
-    }
-
-    /// Stores the outcome. If that fails the intent stands, which says that the
-    /// secret may have left; the upstream's answer is not withheld for it.
-    async fn finish(&self, admitted: &Admitted, entry: &AuditEntry, outcome: &AuditOutcome) {
-        if let Err(error) = self
-            .api
-            .store
-            .finish_use(&admitted.caller.workspace, &entry.id, outcome)
-            .await
-        {
-            tracing::error!(receipt = %entry.id, %error, "the outcome of a use could not be stored");
-        }
-    }
 }
 
 fn policy(stored: &StoredVersion) -> Result<Policy, Problem> {
@@ -314,7 +305,7 @@ fn policy(stored: &StoredVersion) -> Result<Policy, Problem> {
 }
 
 /// The request on its canonical URL, against every policy that it must satisfy.
-fn judge(found: &Found, admitted: &Admitted, draft: Draft) -> Result<OutboundRequest, Problem> {
+fn judge(found: &Found, draft: Draft) -> Result<OutboundRequest, Problem> {
     let url = match &draft.target {
         Target::Url(text) => CanonicalUrl::parse(text)
             .map_err(|error| Problem::invalid("request.url", error.rule()))?,
@@ -331,8 +322,7 @@ fn judge(found: &Found, admitted: &Admitted, draft: Draft) -> Result<OutboundReq
             })
         })?;
     }
-    let headers = without_token(draft.headers, admitted);
-    OutboundRequest::new(draft.method, url, headers, draft.body).map_err(|error| match error {
+    OutboundRequest::new(draft.method, url, draft.headers, draft.body).map_err(|error| match error {
         RequestError::Method => {
             Problem::invalid("request.method", "a method that a policy can allow")
         }
@@ -343,23 +333,6 @@ fn judge(found: &Found, admitted: &Admitted, draft: Draft) -> Result<OutboundReq
             Problem::new(Code::TooLarge).because("The request's body is too large.")
         }
     })
-}
-
-/// The broker's token stays with the broker, whichever header it came in.
-fn without_token(headers: HeaderMap, admitted: &Admitted) -> HeaderMap {
-    // EXPOSE: looked for, in order to leave it out.
-    let token = admitted.caller.token.text().expose_secret();
-    let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in &headers {
-        let carries = value
-            .as_bytes()
-            .windows(token.len())
-            .any(|window| window == token);
-        if !carries && !api::Token::is_in(value) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
 }
 
 fn upstream(error: EgressError) -> Problem {

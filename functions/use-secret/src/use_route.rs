@@ -3,8 +3,9 @@
 use crate::{
     UseSecret,
     perform::{Draft, Target},
+    schema::{NewUse, ShownReceipt, UseProblems, Used},
 };
-use api::{Call, Fields, Need, Problem, json};
+use api::{Call, Fields, Need, Problem, json, openapi::OfSecret};
 use axum::{extract::State, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -15,50 +16,53 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use store::Permission;
+use tokio::time::Instant;
 
 /// The largest JSON body: a request's largest body in base64, and its headers.
 const BODY_MAX: usize = REQUEST_BODY_MAX / 3 * 4 + 512 * 1024;
-/// The bounds of `timeout_ms`.
-const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
+/// The least that `timeout_ms` can be; the most is what the function allows.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Uses a secret in one outbound request.
 #[utoipa::path(
     post, path = "/v1/workspaces/{workspace}/secrets/{name}/use", operation_id = "useSecret",
-    params(("workspace" = String, Path), ("name" = String, Path)),
-    responses((status = 200, description = "The upstream answered; its own status is in the body."))
+    params(OfSecret), request_body = NewUse,
+    responses(
+        (status = 200, description = "The upstream answered; its own status is in the body.", body = Used, headers(("byok-receipt" = String, description = "The receipt's id."))),
+        UseProblems,
+    )
 )]
 pub(crate) async fn use_secret(
     State(this): State<Arc<UseSecret>>,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let draft = call
-        .body(BODY_MAX)
-        .await
-        .and_then(|body| parse(&body, this.time));
+    let begun = Instant::now();
     let need = Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::UseSecrets],
         secret: Some(call.param("name")),
-        version: draft.as_ref().ok().and_then(|draft| draft.version),
-        ..Need::default()
+        ..Need::new(call.param("workspace"), Permission::UseSecrets)
     };
     let admitted = this.api.admit(&call.headers, need).await?;
-    let (answer, receipt) = this.perform(admitted, &call.request_id, draft?).await?;
-    let mut body = json!({
-        "status": answer.status.as_u16(),
-        "headers": headers_json(&answer.headers),
-        "receipt": {
-            "id": receipt.id.to_string(),
-            "kmsRequestId": receipt.kms.request_id,
-            "version": receipt.version.number(),
-            "milliseconds": receipt.milliseconds,
+    let body = call.body(BODY_MAX).await?;
+    let draft = parse(&body, begun, this.time)?;
+    drop(body);
+    let (answer, receipt) = this.perform(admitted, &call.request_id, draft).await?;
+    let (body, body_base64) = match std::str::from_utf8(&answer.body) {
+        Ok(text) => (Some(text.to_owned()), None),
+        Err(_) => (None, Some(BASE64_STANDARD.encode(&answer.body))),
+    };
+    let used = Used {
+        status: answer.status.as_u16(),
+        headers: headers_json(&answer.headers),
+        body,
+        body_base64,
+        receipt: ShownReceipt {
+            id: receipt.id.to_string(),
+            kms_request_id: receipt.kms.request_id.clone(),
+            version: receipt.version.number(),
+            milliseconds: receipt.milliseconds,
         },
-    });
-    match std::str::from_utf8(&answer.body) {
-        Ok(text) => body["body"] = json!(text),
-        Err(_) => body["body_base64"] = json!(BASE64_STANDARD.encode(&answer.body)),
-    }
-    let mut response = json(StatusCode::OK, body);
+    };
+    let mut response = json(StatusCode::OK, used);
     crate::via::add_receipt(response.headers_mut(), &receipt);
     Ok(response)
 }
@@ -67,7 +71,7 @@ pub(crate) async fn use_secret(
 /// {"request": {"method", "url", "headers"?: {"name": "value" | ["value", …]}, "body"? | "body_base64"?},
 ///  "version"?, "timeout_ms"?}
 /// ```
-fn parse(body: &[u8], time: Duration) -> Result<Draft, Problem> {
+fn parse(body: &[u8], begun: Instant, most: Duration) -> Result<Draft, Problem> {
     let mut fields = Fields::parse(body)?;
     let mut request = fields.object("request")?;
     let version: Option<u64> = fields.optional("version", "a whole number from 1 to 9999999")?;
@@ -98,10 +102,15 @@ fn parse(body: &[u8], time: Duration) -> Result<Draft, Problem> {
             ));
         }
     };
-    let time = match timeout {
-        None => time,
-        Some(ms) if TIMEOUT_MS.contains(&ms) => Duration::from_millis(ms),
-        Some(_) => return Err(Problem::invalid("timeout_ms", "100 to 60000")),
+    let time = match timeout.map(Duration::from_millis) {
+        None => most,
+        Some(time) if (SHORTEST..=most).contains(&time) => time,
+        Some(_) => {
+            return Err(Problem::invalid(
+                "timeout_ms",
+                format!("{} to {}", SHORTEST.as_millis(), most.as_millis()),
+            ));
+        }
     };
     Ok(Draft {
         method: Method::from_bytes(method.as_bytes())
@@ -113,7 +122,7 @@ fn parse(body: &[u8], time: Duration) -> Result<Draft, Problem> {
             .map(SecretVersion::new)
             .transpose()
             .map_err(|error| Problem::invalid_id("version", error))?,
-        time,
+        until: begun + time,
     })
 }
 
@@ -137,14 +146,16 @@ fn headers_from(named: BTreeMap<String, OneOrMore>) -> Result<HeaderMap, Problem
             let value = HeaderValue::from_str(&value).map_err(|_| {
                 Problem::invalid(format!("request.headers.{name}"), "visible characters")
             })?;
-            headers.append(&name, value);
+            headers
+                .try_append(&name, value)
+                .map_err(|_| Problem::invalid("request.headers", "not so many"))?;
         }
     }
     Ok(headers)
 }
 
 /// Headers as JSON: a text, or a list of texts where a name stands more than once.
-fn headers_json(headers: &HeaderMap) -> Value {
+fn headers_json(headers: &HeaderMap) -> Map<String, Value> {
     let mut object = Map::new();
     for name in headers.keys() {
         let mut values: Vec<Value> = headers
@@ -159,5 +170,5 @@ fn headers_json(headers: &HeaderMap) -> Value {
         };
         object.insert(name.as_str().to_owned(), value);
     }
-    Value::Object(object)
+    object
 }

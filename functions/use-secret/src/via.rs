@@ -5,8 +5,9 @@
 use crate::{
     UseSecret,
     perform::{Draft, Receipt, Target},
+    schema::UseProblems,
 };
-use api::{Call, Need, Problem};
+use api::{Call, Need, Problem, openapi::OfSecret};
 use axum::{
     body::Body,
     extract::State,
@@ -16,27 +17,41 @@ use egress::REQUEST_BODY_MAX;
 use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
 use store::Permission;
+use tokio::time::Instant;
 
-/// Passes a request through to the first destination of the secret's policy.
+/// Passes a request through.
+///
+/// It goes to the first destination of the secret's policy, with the path and the
+/// query that follow the secret's name, and the secret put in. Without a path it
+/// goes to the destination itself. Any method is taken, and judged by the policy.
+#[utoipa::path(
+    method(get, head, post, put, patch, delete, options),
+    path = "/v1/workspaces/{workspace}/via/{name}/{path}", operation_id = "passThrough",
+    params(OfSecret, ("path" = String, Path, description = "Any path, percent-encoded as the upstream is to see it, slashes included.")),
+    request_body(content = inline(Option<Vec<u8>>), content_type = "*/*", description = "Whatever the upstream takes, up to 6 MiB."),
+    responses(
+        (status = "default", description = "The upstream's own answer, whatever its status: one without `byok-error`.", headers(("byok-receipt" = String, description = "The receipt's id."))),
+        UseProblems,
+    )
+)]
 pub(crate) async fn pass_through(
     State(this): State<Arc<UseSecret>>,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let body = call.body(REQUEST_BODY_MAX).await;
+    let begun = Instant::now();
     let need = Need {
-        workspace: call.param("workspace"),
-        permissions: &[Permission::UseSecrets],
         secret: Some(call.param("name")),
-        ..Need::default()
+        ..Need::new(call.param("workspace"), Permission::UseSecrets)
     };
     let admitted = this.api.admit(&call.headers, need).await?;
+    let body = call.body(REQUEST_BODY_MAX).await?;
     let draft = Draft {
         method: call.method.clone(),
         target: Target::Via(rest_of(&call)),
         headers: call.headers.clone(),
-        body: body?,
+        body,
         version: None,
-        time: this.time,
+        until: begun + this.time,
     };
     let (answer, receipt) = this.perform(admitted, &call.request_id, draft).await?;
     let mut response = (answer.status, Body::from(answer.body)).into_response();

@@ -24,12 +24,11 @@ pub struct Api {
 }
 
 /// What a request needs to be let in, and what it wants to read.
-#[derive(Default)]
 pub struct Need<'a> {
     /// The workspace of the path, unparsed.
     pub workspace: &'a str,
-    /// The permissions of which the token must have one.
-    pub permissions: &'a [Permission],
+    /// The permission that the token must have.
+    pub permission: Permission,
     /// The secret of the path, unparsed.
     pub secret: Option<&'a str>,
     /// An earlier version of it.
@@ -38,6 +37,21 @@ pub struct Need<'a> {
     pub idempotency_key: Option<&'a str>,
     /// Whether to read what the key was last seen to be.
     pub state: bool,
+}
+
+impl<'a> Need<'a> {
+    /// A permission in a workspace, and nothing more to read.
+    #[must_use]
+    pub fn new(workspace: &'a str, permission: Permission) -> Self {
+        Self {
+            workspace,
+            permission,
+            secret: None,
+            version: None,
+            idempotency_key: None,
+            state: false,
+        }
+    }
 }
 
 /// Who is asking, authenticated.
@@ -87,12 +101,8 @@ impl Api {
             state: need.state,
         };
         // The records of the token's own workspace: another's are not even read.
-        let records = self.store.read(token.workspace(), wanted).await?;
-        let Some(record) = records
-            .token
-            .clone()
-            .filter(|record| !record.is_expired(now))
-        else {
+        let found = self.store.find(token.workspace(), wanted).await?;
+        let Some(record) = found.token()?.filter(|record| !record.is_expired(now)) else {
             return Err(Problem::new(Code::Unauthenticated));
         };
         let span = tracing::Span::current();
@@ -103,18 +113,17 @@ impl Api {
         }
 
         let own = token.workspace().as_str() == need.workspace;
-        let may = need
-            .permissions
-            .iter()
-            .any(|permission| record.permits(*permission));
+        let may = record.permits(need.permission);
         let reaches = match (need.secret, &secret) {
-            (None, _) => true,
+            (None, _) => record.secrets.is_none() || !need.permission.is_of_the_whole_workspace(),
             (Some(_), Some(name)) => record.is_for(name),
             (Some(_), None) => record.secrets.is_none(),
         };
         if !(own && may && reaches) {
             return Err(Problem::new(Code::NotFound));
         }
+        // Only now is anything else looked at: what is broken tells nobody else that it is there.
+        let records = found.records()?;
         let workspace = token.workspace().clone();
         Ok(Admitted {
             caller: Caller {
@@ -142,6 +151,16 @@ impl Caller {
                 .iter()
                 .all(|one| own.iter().any(|mine| mine.covers(one))),
         }
+    }
+}
+
+impl Caller {
+    /// Whether a token gives nothing that this caller does not have: so that it may
+    /// take it away.
+    #[must_use]
+    pub fn is_above(&self, token: &TokenRecord) -> bool {
+        token.permissions.is_subset(&self.record.permissions)
+            && self.covers(token.secrets.as_deref())
     }
 }
 

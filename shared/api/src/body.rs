@@ -105,7 +105,10 @@ impl<'a> Fields<'a> {
         };
         let time = OffsetDateTime::parse(&text, &Rfc3339)
             .map_err(|_| Problem::invalid(self.path(name), RULE))?;
-        Ok(Some(time.to_offset(time::UtcOffset::UTC)))
+        // The last hours of the year 9999 have no time in UTC that can be written.
+        time.checked_to_offset(time::UtcOffset::UTC)
+            .map(Some)
+            .ok_or_else(|| Problem::invalid(self.path(name), RULE))
     }
 
     /// The full name of a field, for an error that only its taker can find.

@@ -7,10 +7,16 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     response::{IntoResponse, Response},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use envelope::SecretBytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
-use std::collections::BTreeMap;
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
+
+/// How long a caller may take to send its body.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// The id of one request: the answer's header `byok-request-id`, the log line
 /// and the audit record carry it.
@@ -102,29 +108,53 @@ impl Call {
         }
     }
 
-    /// Reads the body, which is then gone from the call.
+    /// Reads the body, which is then gone from the call. A use case asks for it only
+    /// once the caller is admitted.
     ///
     /// # Errors
-    /// `too_large` above `limit` bytes; `invalid_request` if it breaks off.
+    /// `too_large` above `limit` bytes; `invalid_request` if it breaks off or takes
+    /// longer than half a minute.
     pub async fn body(&mut self, limit: usize) -> Result<Bytes, Problem> {
+        let announced = usize::try_from(self.body.size_hint().lower()).unwrap_or(limit);
+        let mut read = Vec::with_capacity(announced.min(limit));
+        self.read_into(&mut read, limit).await?;
+        Ok(Bytes::from(read))
+    }
+
+    /// Reads a body that holds a secret, into one buffer that never moves and is
+    /// wiped when it is dropped. What the edge itself buffered is out of reach.
+    ///
+    /// # Errors
+    /// As [`body`](Self::body).
+    pub async fn secret_body(&mut self, limit: usize) -> Result<SecretBytes, Problem> {
+        let mut read = Vec::with_capacity(limit);
+        let outcome = self.read_into(&mut read, limit).await;
+        let read = SecretBytes::new(read);
+        outcome.map(|()| read)
+    }
+
+    async fn read_into(&mut self, read: &mut Vec<u8>, limit: usize) -> Result<(), Problem> {
         let mut body = std::mem::take(&mut self.body);
-        let mut read = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame
-                .map_err(|_| Problem::invalid("body", "whole, and of a length as announced"))?;
-            if let Ok(data) = frame.into_data() {
-                if read.len() + data.len() > limit {
-                    return Err(too_large(limit));
+        let broken = || Problem::invalid("body", "whole, and of a length as announced");
+        let frames = async {
+            while let Some(frame) = body.frame().await {
+                if let Ok(data) = frame.map_err(|_| broken())?.into_data() {
+                    if read.len() + data.len() > limit {
+                        return Err(too_large(limit));
+                    }
+                    read.extend_from_slice(&data);
                 }
-                read.extend_from_slice(&data);
             }
-        }
-        Ok(read.freeze())
+            Ok(())
+        };
+        tokio::time::timeout(BODY_TIME, frames)
+            .await
+            .unwrap_or_else(|_| Err(Problem::invalid("body", "sent within half a minute")))
     }
 }
 
 /// An answer in JSON. Answers of the broker are nobody's to cache.
-pub fn json(status: StatusCode, body: serde_json::Value) -> Response {
+pub fn json(status: StatusCode, body: impl Serialize) -> Response {
     let mut response = (status, Json(body)).into_response();
     response
         .headers_mut()

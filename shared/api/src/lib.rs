@@ -20,6 +20,7 @@ mod call;
 mod clock;
 pub mod edge;
 pub mod log;
+pub mod openapi;
 mod problem;
 pub mod settings;
 mod token;

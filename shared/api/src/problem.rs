@@ -305,7 +305,7 @@ impl Problem {
 
     /// Writes the private source to the log: as an error where someone should
     /// look today, as a warning where a customer cut their key.
-    fn log(&self) {
+    pub(crate) fn log(&self) {
         let mut source = String::new();
         let mut next: Option<&dyn Error> =
             self.source.as_deref().map(|source| source as &dyn Error);

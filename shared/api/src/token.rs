@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
 use envelope::{SecretBytes, WorkspaceId};
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, header::AUTHORIZATION};
 use store::TokenId;
 
 const PREFIX: &str = "byok_";
@@ -73,14 +73,6 @@ impl Token {
             .then_some(token)
     }
 
-    /// Whether a header's value holds any broker token, as a caller would send one.
-    #[must_use]
-    pub fn is_in(value: &HeaderValue) -> bool {
-        value
-            .to_str()
-            .is_ok_and(|text| authorization(text).is_some() || Self::parse(text).is_some())
-    }
-
     /// The workspace that the token claims to be of.
     #[must_use]
     pub fn workspace(&self) -> &WorkspaceId {
@@ -94,8 +86,7 @@ impl Token {
         TokenId::of_token(self.text.expose_secret())
     }
 
-    /// The token itself: to key the fingerprint of a request, and to see that
-    /// it goes to no upstream.
+    /// The token itself, to key the fingerprint of a request.
     #[must_use]
     pub fn text(&self) -> &SecretBytes {
         &self.text

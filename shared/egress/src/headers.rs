@@ -25,18 +25,32 @@ pub(crate) fn may_pass(name: &HeaderName) -> bool {
         "http2-settings",
         "via",
     ];
+    // What some servers take for the path, the method or the host of the request: the policy
+    // judged another. (A `_method` in the query or the body cannot be told from data.)
+    const REWRITES: [&str; 9] = [
+        "front-end-https",
+        "x-host",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-host",
+        "x-original-uri",
+        "x-original-url",
+        "x-rewrite-url",
+    ];
     // What gateways put in on the way here tells the upstream about the broker, not about the caller.
     const PREFIXES: [&str; 5] = ["byok-", "proxy-", "x-amz-cf-", "x-amzn-", "x-forwarded-"];
     // Servers with a CGI past read `x_forwarded_for` as `x-forwarded-for`.
     let name = &*name.as_str().replace('_', "-");
     !is_hop_by_hop(name)
         && !REFUSED.contains(&name)
+        && !REWRITES.contains(&name)
         && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether a header is the broker's to set: an upstream must not speak in its name.
 pub(crate) fn is_brokers(name: &HeaderName) -> bool {
-    name.as_str().starts_with("byok-")
+    name.as_str().replace('_', "-").starts_with("byok-")
 }
 
 /// Whether a server may take two names for one: underscores and hyphens are the

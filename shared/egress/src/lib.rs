@@ -27,6 +27,7 @@ mod inject;
 mod policy;
 mod request;
 mod resolve;
+mod scrub;
 mod tls;
 mod url;
 
@@ -39,5 +40,8 @@ pub use policy::{CanonicalPolicy, Denied, Destination, Injection, Policy, Policy
 pub use request::{OutboundRequest, REQUEST_BODY_MAX, RequestError};
 pub use resolve::{FixedResolver, Resolve, Resolving, SystemResolver};
 pub use rustls::pki_types::CertificateDer;
+pub use scrub::{
+    MARK, SCRUBBABLE_MIN, SCRUBBABLE_RULE, Scrubber, TooMuchWork, scrubbable,
+};
 pub use tls::{Roots, RootsError};
 pub use url::{CanonicalUrl, Host, Scheme, UrlError};

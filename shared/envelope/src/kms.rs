@@ -31,6 +31,8 @@ use std::{
     time::Duration,
 };
 
+/// How many Regions' clients are kept.
+const REGIONS_MAX: usize = 64;
 /// How many bytes a ciphertext blob has (AWS KMS API Reference, Decrypt).
 const BLOB: RangeInclusive<usize> = 1..=6144;
 
@@ -83,6 +85,10 @@ impl Kms {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(key.region()) {
             return client.clone();
+        }
+        // A caller can make up Regions; AWS has fewer than this.
+        if clients.len() >= REGIONS_MAX {
+            clients.clear();
         }
         let mut config = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::latest())

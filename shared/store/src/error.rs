@@ -17,7 +17,7 @@ pub enum Which {
     Idempotency,
     /// The audit record exists already, has an outcome already, or is missing.
     Audit,
-    /// What was to be made exists already.
+    /// What was to be made exists already, or what was to be deleted does not.
     Exists,
 }
 

@@ -47,5 +47,5 @@ pub use secret::{
     Head, HeadStamp, IdempotencyRecord, LiveHead, PutSecret, SecretSummary, StoredVersion,
     Tombstone, ValueForm,
 };
-pub use table::{Store, StoreConfig};
+pub use table::{Found, Store, StoreConfig};
 pub use token::{Permission, SecretPattern, TokenRecord};

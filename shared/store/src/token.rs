@@ -79,6 +79,23 @@ pub enum SecretPattern {
     Prefix(SecretName),
 }
 
+impl Permission {
+    /// Whether it is about the workspace as a whole: a token that reaches only some
+    /// secrets cannot have it.
+    #[must_use]
+    pub fn is_of_the_whole_workspace(self) -> bool {
+        match self {
+            Self::ManageKey | Self::ReadAudit => true,
+            Self::WriteSecrets
+            | Self::ManagePolicies
+            | Self::UseSecrets
+            | Self::RevealSecrets
+            | Self::Read
+            | Self::ManageTokens => false,
+        }
+    }
+}
+
 impl SecretPattern {
     /// Takes untrusted text: a name, or a name's beginning and `*`. A bare `*`
     /// is refused: all secrets is the absence of a list.
@@ -103,6 +120,25 @@ impl SecretPattern {
             Self::Name(only) => only == name,
             Self::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
         }
+    }
+
+    /// The patterns in the order of what they match, without those that another covers:
+    /// no two match one name.
+    #[must_use]
+    pub fn disjoint(patterns: &[Self]) -> Vec<&Self> {
+        let mut kept: Vec<&Self> = Vec::new();
+        let mut sorted: Vec<&Self> = patterns.iter().collect();
+        // Of two that begin alike the wider comes first.
+        sorted.sort_by_key(|pattern| match pattern {
+            Self::Prefix(prefix) => (prefix.as_str(), 0),
+            Self::Name(name) => (name.as_str(), 1),
+        });
+        for pattern in sorted {
+            if !kept.iter().any(|wider| wider.covers(pattern)) {
+                kept.push(pattern);
+            }
+        }
+        kept
     }
 
     /// Whether every secret that `other` can match is among these.

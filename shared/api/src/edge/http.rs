@@ -51,36 +51,38 @@ async fn observe(mut request: Request, next: Next) -> Response {
         "request", request_id = id, method = %request.method(), route,
         workspace = Empty, caller = Empty, secret = Empty, version = Empty, kms_calls = Empty,
     );
+    observed(&id, next.run(request)).instrument(span).await
+}
+
+/// Watches over the making of one answer: whatever happens there is one, with its
+/// request's id, and one line in the log.
+pub(super) async fn observed(id: &str, answer: impl Future<Output = Response>) -> Response {
     let started = Instant::now();
-    async move {
-        let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let mut response = answer.unwrap_or_else(|_| Problem::new(Code::Internal).into_response());
-        // The framework's own refusals are text; ours are problems.
-        if response.extensions().get::<AnswerCode>().is_none() && is_plain_refusal(&response) {
-            response = Problem::new(match response.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
-                status if status.is_server_error() => Code::Internal,
-                _ => Code::InvalidRequest,
-            })
-            .into_response();
-        }
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert("byok-request-id", id);
-        }
-        let code = response
-            .extensions()
-            .get::<AnswerCode>()
-            .map_or("ok", |code| code.0.as_str());
-        info!(
-            status = response.status().as_u16(),
-            code,
-            ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "answered"
-        );
-        response
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    let mut response = answer.unwrap_or_else(|_| Problem::new(Code::Internal).into_response());
+    // The framework's own refusals are text; ours are problems.
+    if response.extensions().get::<AnswerCode>().is_none() && is_plain_refusal(&response) {
+        response = Problem::new(match response.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+            status if status.is_server_error() => Code::Internal,
+            _ => Code::InvalidRequest,
+        })
+        .into_response();
     }
-    .instrument(span)
-    .await
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert("byok-request-id", id);
+    }
+    let code = response
+        .extensions()
+        .get::<AnswerCode>()
+        .map_or("ok", |code| code.0.as_str());
+    info!(
+        status = response.status().as_u16(),
+        code,
+        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "answered"
+    );
+    response
 }
 
 /// An upstream's answer says what it is by its receipt; anything else that

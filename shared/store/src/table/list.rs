@@ -1,8 +1,9 @@
 //! Lists: ranges of one partition, a page at a time.
 
 use super::{Item, Store, failure::unavailable, keys, read::sk};
-use crate::{Page, StoreError};
+use crate::{Page, SecretPattern, StoreError};
 use aws_sdk_dynamodb::types::AttributeValue;
+use envelope::SecretName;
 use std::collections::HashMap;
 
 /// The most that one page can be asked to hold.
@@ -48,6 +49,28 @@ impl<'a> Range<'a> {
             keys: Keys::Between(from, to),
             prefix: "",
             only: None,
+        }
+    }
+
+    /// The secrets' heads that a pattern matches, those after a name only.
+    pub(super) fn matching(
+        store: &'a Store,
+        pk: String,
+        pattern: &SecretPattern,
+        after: Option<&SecretName>,
+    ) -> Self {
+        let (from, to) = match pattern {
+            SecretPattern::Name(name) => (keys::head(name), keys::head(name)),
+            // `~` sorts after every character of a name, and `!` before.
+            SecretPattern::Prefix(prefix) => {
+                (keys::head(prefix), format!("{}~", keys::head(prefix)))
+            }
+        };
+        let after = after.map(|name| format!("{}!", keys::head(name)));
+        let from = after.filter(|after| *after > from).unwrap_or(from);
+        Self {
+            prefix: keys::HEADS,
+            ..Self::between(store, pk, from, to)
         }
     }
 
@@ -113,6 +136,11 @@ impl<'a> Range<'a> {
         let mut value = |name: &str, text: &str| {
             values.insert(name.to_owned(), AttributeValue::S(text.to_owned()))
         };
+        if let Keys::Between(from, to) = &self.keys
+            && from > to
+        {
+            return Ok((Vec::new(), None));
+        }
         let condition = match &self.keys {
             Keys::All => "pk = :pk",
             Keys::Prefixed => {

@@ -22,6 +22,8 @@ mod wire_secret;
 mod wire_token;
 mod workspace;
 
+pub use read::Found;
+
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},

@@ -3,16 +3,62 @@
 use super::{
     Item, Store, failure::unavailable, keys, pause::Pauses, wire, wire_secret, wire_token,
 };
-use crate::{Cause, Records, StoreError, Wanted};
+use crate::{Cause, IdempotencyId, Records, StoreError, TokenId, TokenRecord, Wanted};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use envelope::WorkspaceId;
+use envelope::{SecretName, SecretVersion, WorkspaceId};
 use std::collections::HashMap;
 
 const READ: &str = "read";
 
+/// What one read found, undecoded: nothing of it but the token is looked at before
+/// the token has passed, so that a record that is broken, or large, tells nothing
+/// to whoever may not know of it.
+pub struct Found {
+    workspace: WorkspaceId,
+    token: TokenId,
+    secret: Option<SecretName>,
+    version: Option<SecretVersion>,
+    idempotency: Option<IdempotencyId>,
+    items: HashMap<String, Item>,
+}
+
 impl Store {
     /// Reads the binding, the freeze, a token and what else is wanted, all
-    /// consistently, in one call. What is not there is `None`.
+    /// consistently, in one call.
+    ///
+    /// # Errors
+    /// DynamoDB could not be asked.
+    pub async fn find(
+        &self,
+        workspace: &WorkspaceId,
+        wanted: Wanted<'_>,
+    ) -> Result<Found, StoreError> {
+        let found = Found {
+            workspace: workspace.clone(),
+            token: wanted.token.clone(),
+            secret: wanted.secret.cloned(),
+            version: wanted.version,
+            idempotency: wanted.idempotency.cloned(),
+            items: HashMap::new(),
+        };
+        let optional = [
+            wanted.state.then(|| keys::STATE.to_owned()),
+            found.secret.as_ref().map(keys::head),
+            found.version_sk(),
+            found.idempotency.as_ref().map(keys::idempotency),
+        ];
+        let sks: Vec<String> = [keys::BINDING.to_owned(), keys::FREEZE.to_owned()]
+            .into_iter()
+            .chain([keys::token(wanted.token)])
+            .chain(optional.into_iter().flatten())
+            .collect();
+        let items = self
+            .read_items(&keys::workspace(workspace), sks.iter().map(String::as_str))
+            .await?;
+        Ok(Found { items, ..found })
+    }
+
+    /// [`find`](Self::find), decoded at once: for a caller who has been admitted.
     ///
     /// # Errors
     /// A record is broken, or DynamoDB could not be asked.
@@ -21,47 +67,7 @@ impl Store {
         workspace: &WorkspaceId,
         wanted: Wanted<'_>,
     ) -> Result<Records, StoreError> {
-        let token = keys::token(wanted.token);
-        let head = wanted.secret.map(keys::head);
-        let version = wanted.secret.zip(wanted.version);
-        let version_sk = version.map(|(name, number)| keys::version(name, number));
-        let idempotency = wanted.idempotency.map(keys::idempotency);
-        let state = wanted.state.then_some(keys::STATE);
-        let sks = [
-            Some(keys::BINDING),
-            Some(keys::FREEZE),
-            state,
-            Some(token.as_str()),
-            head.as_deref(),
-            version_sk.as_deref(),
-            idempotency.as_deref(),
-        ];
-        let mut found = self
-            .read_items(&keys::workspace(workspace), sks.into_iter().flatten())
-            .await?;
-        let mut take = |sk: Option<&str>| sk.and_then(|sk| found.remove(sk));
-
-        let mut records = Records {
-            binding: take(Some(keys::BINDING))
-                .map(|item| wire::binding(workspace, item))
-                .transpose()?,
-            freeze: take(Some(keys::FREEZE)).map(wire::freeze).transpose()?,
-            state: take(state).map(wire::state).transpose()?,
-            token: take(Some(&token))
-                .map(|item| wire_token::token(workspace, wanted.token.as_str(), item))
-                .transpose()?,
-            ..Records::default()
-        };
-        if let (Some(name), Some(item)) = (wanted.secret, take(head.as_deref())) {
-            records.head = Some(wire_secret::head(workspace, name, item)?);
-        }
-        if let (Some((name, number)), Some(item)) = (version, take(version_sk.as_deref())) {
-            records.version = Some(wire_secret::version(workspace, name, number, item)?);
-        }
-        if let (Some(id), Some(item)) = (wanted.idempotency, take(idempotency.as_deref())) {
-            records.idempotency = Some(wire_secret::idempotency(id, item)?);
-        }
-        Ok(records)
+        self.find(workspace, wanted).await?.records()
     }
 
     /// The items at these sort keys, by sort key. What DynamoDB left out is
@@ -108,6 +114,58 @@ impl Store {
                 }));
             }
         }
+    }
+}
+
+impl Found {
+    /// The token's record.
+    ///
+    /// # Errors
+    /// It is broken.
+    pub fn token(&self) -> Result<Option<TokenRecord>, StoreError> {
+        self.items
+            .get(&keys::token(&self.token))
+            .map(|item| wire_token::token(&self.workspace, self.token.as_str(), item.clone()))
+            .transpose()
+    }
+
+    /// Everything that was found; what is not there is `None`.
+    ///
+    /// # Errors
+    /// A record is broken.
+    pub fn records(mut self) -> Result<Records, StoreError> {
+        let mut records = Records {
+            token: self.token()?,
+            ..Records::default()
+        };
+        let version_sk = self.version_sk();
+        let mut take = |sk: &str| self.items.remove(sk);
+        records.binding = take(keys::BINDING)
+            .map(|item| wire::binding(&self.workspace, item))
+            .transpose()?;
+        records.freeze = take(keys::FREEZE).map(wire::freeze).transpose()?;
+        records.state = take(keys::STATE).map(wire::state).transpose()?;
+        if let Some(name) = &self.secret {
+            records.head = take(&keys::head(name))
+                .map(|item| wire_secret::head(&self.workspace, name, item))
+                .transpose()?;
+        }
+        if let (Some(name), Some(number), Some(sk)) = (&self.secret, self.version, version_sk) {
+            records.version = take(&sk)
+                .map(|item| wire_secret::version(&self.workspace, name, number, item))
+                .transpose()?;
+        }
+        if let Some(id) = &self.idempotency {
+            records.idempotency = take(&keys::idempotency(id))
+                .map(|item| wire_secret::idempotency(id, item))
+                .transpose()?;
+        }
+        Ok(records)
+    }
+
+    fn version_sk(&self) -> Option<String> {
+        let (name, version) = self.secret.as_ref().zip(self.version)?;
+        Some(keys::version(name, version))
     }
 }
 

@@ -5,8 +5,8 @@ use super::{
     read::sk, transact::Transaction, wire_secret,
 };
 use crate::{
-    Audit, Cause, Head, HeadStamp, LiveHead, Page, PutSecret, Revision, SecretSummary, StoreError,
-    Tombstone, Which,
+    Audit, Cause, Head, HeadStamp, LiveHead, Page, PutSecret, Revision, SecretPattern,
+    SecretSummary, StoreError, Tombstone, Which,
 };
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use envelope::{SecretName, SecretVersion, WorkspaceId};
@@ -115,23 +115,45 @@ impl Store {
         self.delete_versions(workspace, name, head.version).await
     }
 
-    /// A workspace's secrets by name, tombstones left out. Asks for no sealed bytes.
+    /// A workspace's secrets by name, tombstones left out; of a `reach`, those
+    /// that it matches, and no cursor outside of it. Asks for no sealed bytes.
     ///
     /// # Errors
     /// A head is broken, or DynamoDB could not be asked.
     pub async fn list_secrets(
         &self,
         workspace: &WorkspaceId,
+        reach: Option<&[SecretPattern]>,
         after: Option<&SecretName>,
         limit: u32,
     ) -> Result<Page<SecretSummary>, StoreError> {
-        let range = Range::prefixed(self, keys::workspace(workspace), keys::HEADS)
-            .only(wire_secret::SUMMARY);
-        range
-            .list(after.map(SecretName::as_str), limit, |name, item| {
-                wire_secret::summary(workspace, name, item)
-            })
-            .await
+        let pk = keys::workspace(workspace);
+        let parse = |name: &str, item| wire_secret::summary(workspace, name, item);
+        let Some(reach) = reach else {
+            let range = Range::prefixed(self, pk, keys::HEADS).only(wire_secret::SUMMARY);
+            return range
+                .list(after.map(SecretName::as_str), limit, parse)
+                .await;
+        };
+        let mut items: Vec<SecretSummary> = Vec::new();
+        for pattern in SecretPattern::disjoint(reach) {
+            let room = limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+            if room == 0 {
+                let next = items.last().map(|last| last.name.to_string());
+                return Ok(Page { items, next });
+            }
+            let range =
+                Range::matching(self, pk.clone(), pattern, after).only(wire_secret::SUMMARY);
+            let page = range.list(None, room, parse).await?;
+            items.extend(page.items);
+            if page.next.is_some() {
+                return Ok(Page {
+                    items,
+                    next: page.next,
+                });
+            }
+        }
+        Ok(Page { items, next: None })
     }
 
     /// Deletes the archived versions up to `last`. None above it: a secret that

@@ -8,7 +8,7 @@ impl Store {
     /// Makes a token.
     ///
     /// # Errors
-    /// `Exists` where there is one of this id.
+    /// `Exists` where there is one of this id, `Token` where its maker's is gone.
     pub async fn put_token<'a>(
         &self,
         workspace: &WorkspaceId,
@@ -16,14 +16,16 @@ impl Store {
         audit: impl Into<Audit<'a>>,
     ) -> Result<(), StoreError> {
         let item = wire_token::token_item(workspace, token)?;
+        let audit = audit.into();
         let mut write = Transaction::new(self, workspace);
+        write.check_actor(&audit, Some(&token.id));
         write.put(
             &keys::token(&token.id),
             item,
             Which::Exists,
             Condition::absent(),
         );
-        write.commit("put token", audit.into()).await
+        write.commit("put token", audit).await
     }
 
     /// A workspace's tokens by id, expired ones included.
@@ -48,18 +50,20 @@ impl Store {
     /// one; where there was none, nothing is written.
     ///
     /// # Errors
-    /// DynamoDB could not be asked.
+    /// `Token` where the token of whoever asked is gone; DynamoDB could not be asked.
     pub async fn delete_token<'a>(
         &self,
         workspace: &WorkspaceId,
         id: &TokenId,
         audit: impl Into<Audit<'a>>,
     ) -> Result<bool, StoreError> {
+        let audit = audit.into();
         let mut write = Transaction::new(self, workspace);
-        write.delete(&keys::token(id), Which::Token);
-        match write.commit("delete token", audit.into()).await {
+        write.check_actor(&audit, Some(id));
+        write.delete(&keys::token(id), Which::Exists);
+        match write.commit("delete token", audit).await {
             Ok(()) => Ok(true),
-            Err(StoreError::Conflict(Which::Token)) => Ok(false),
+            Err(StoreError::Conflict(Which::Exists)) => Ok(false),
             Err(error) => Err(error),
         }
     }

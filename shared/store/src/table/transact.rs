@@ -8,7 +8,7 @@ use super::{
     pause::Pauses,
     wire_audit::audit_item,
 };
-use crate::{Audit, StoreError, Which};
+use crate::{Actor, Audit, StoreError, TokenId, Which};
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use envelope::WorkspaceId;
@@ -61,6 +61,17 @@ impl<'a> Transaction<'a> {
             which,
             TransactWriteItem::builder().condition_check(check).build(),
         );
+    }
+
+    /// Checks that the token of whoever asked is still there: one that is revoked
+    /// while its request is under way changes nothing more.
+    /// Not of the token that the transaction itself writes: one item, one condition.
+    pub(super) fn check_actor(&mut self, audit: &Audit<'_>, written: Option<&TokenId>) {
+        if let Actor::Token(id) = &audit.entry.token
+            && written != Some(id)
+        {
+            self.check(&keys::token(id), Which::Token, Condition::exists());
+        }
     }
 
     /// Deletes a record of the workspace, which must be there.

@@ -36,7 +36,8 @@ impl Store {
     /// that the key is active. Returns the binding's new revision.
     ///
     /// # Errors
-    /// `Binding` where it is no longer the one that was read.
+    /// `Binding` where it is no longer the one that was read, `Token` where the
+    /// token of whoever asked is gone.
     pub async fn bind_key<'a>(
         &self,
         workspace: &WorkspaceId,
@@ -50,7 +51,9 @@ impl Store {
             evidence: change.evidence.clone(),
         };
         let item = wire::binding_item(workspace, &binding)?;
+        let audit = audit.into();
         let mut write = Transaction::new(self, workspace);
+        write.check_actor(&audit, None);
         write.put(
             keys::BINDING,
             item,
@@ -58,7 +61,7 @@ impl Store {
             Condition::revision(change.read.revision),
         );
         write.overwrite(keys::STATE, wire::state_item(&state)?, Which::Binding);
-        write.commit("bind key", audit.into()).await?;
+        write.commit("bind key", audit).await?;
         Ok(binding.revision)
     }
 }

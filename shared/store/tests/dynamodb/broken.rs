@@ -233,7 +233,10 @@ async fn a_record_of_another_kind_or_place_is_broken_where_it_does_not_belong() 
         "S#pay at S#mail",
     );
     is_broken(
-        bench.store.list_secrets(&bench.workspace, None, 10).await,
+        bench
+            .store
+            .list_secrets(&bench.workspace, None, None, 10)
+            .await,
         "a list with it",
     );
 }

@@ -219,7 +219,7 @@ async fn secrets_are_listed_by_name_in_pages_without_the_deleted_ones() {
         loop {
             let page = bench
                 .store
-                .list_secrets(&bench.workspace, after.as_ref(), limit)
+                .list_secrets(&bench.workspace, None, after.as_ref(), limit)
                 .await
                 .unwrap();
             assert!(page.items.len() <= limit as usize);
@@ -231,7 +231,7 @@ async fn secrets_are_listed_by_name_in_pages_without_the_deleted_ones() {
     }
     let page = bench
         .store
-        .list_secrets(&bench.workspace, Some(&name("a")), 1)
+        .list_secrets(&bench.workspace, None, Some(&name("a")), 1)
         .await
         .unwrap();
     let summary = SecretSummary {
@@ -259,7 +259,7 @@ async fn a_long_row_of_deleted_secrets_does_not_end_the_list() {
     loop {
         let page = bench
             .store
-            .list_secrets(&bench.workspace, after.as_ref(), 1)
+            .list_secrets(&bench.workspace, None, after.as_ref(), 1)
             .await
             .unwrap();
         found.extend(page.items);

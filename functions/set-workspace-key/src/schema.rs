@@ -1,0 +1,58 @@
+//! The bodies, as the API's document describes them. Answers are written with
+//! these types; the parser of a request reads it field by field.
+
+use api::problems;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+problems!(
+    BindProblems: Conflict, TooLarge,
+    KeyAccessDenied, KeyDisabled, KeyPendingDeletion, KeyMaterialMissing, KeyNotFound, KmsThrottled, KmsUnavailable,
+);
+problems!(
+    CheckProblems: NoWorkspaceKey, TooLarge, AuditUnavailable,
+    KeyAccessDenied, KeyDisabled, KeyPendingDeletion, KeyMaterialMissing, KeyNotFound, KmsThrottled, KmsUnavailable,
+);
+
+/// The key to be bound.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "documentation; BindRequest parses")]
+pub(crate) struct NewKey {
+    /// The ARN of a symmetric encryption key that the customer manages.
+    #[schema(
+        example = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    )]
+    key: String,
+    /// For a grant that was made a moment ago. At most 10.
+    #[schema(required = false, max_items = 10)]
+    grant_tokens: Vec<String>,
+}
+
+/// Nothing is asked for: no body, or an object without fields.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// A key that was proven to work.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProvenKey {
+    pub(crate) key: String,
+    /// `active`: it works.
+    pub(crate) state: &'static str,
+    pub(crate) probes: Vec<Probe>,
+    /// The binding's revision.
+    pub(crate) revision: u64,
+}
+
+/// One call to the customer's KMS, and how it went.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Probe {
+    pub(crate) operation: &'static str,
+    /// `allowed`; for DescribeKey alone also `denied` or `unanswered`.
+    pub(crate) result: String,
+    /// The call's request id, as the customer's log has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kms_request_id: Option<String>,
+}
