@@ -15,6 +15,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod cases;
+mod failures;
 mod people;
 mod runtime;
 mod schema;

@@ -1,7 +1,7 @@
 //! The stack, the people of one workspace, and everything that they are answered.
 
 use crate::{
-    cases,
+    cases, failures,
     search::{May, Search},
 };
 use api::edge::{self, Invoke, answer_event};
@@ -101,7 +101,7 @@ async fn drive(folder: &Path) -> Vec<String> {
         let people = world.open(edge, "a").await;
         let stranger = world.open(edge, "b").await;
         cases::successes(&people).await;
-        cases::failures(&people, &stranger).await;
+        failures::all(&people, &stranger).await;
         all.push(people);
     }
     cases::under_the_runtime(&all[1]).await;
@@ -109,10 +109,10 @@ async fn drive(folder: &Path) -> Vec<String> {
     // While the files are open: the write-ahead log is one of them.
     world.search_folder(&state);
     for people in &all {
-        cases::without_audit(people).await;
+        failures::without_audit(people).await;
     }
     for people in &all {
-        cases::without_table(people).await;
+        failures::without_table(people).await;
     }
     world.complete();
     let World {
@@ -240,7 +240,7 @@ impl World {
             }
         };
         let token = answer["token"].as_str().unwrap().to_owned();
-        self.canary(&format!("{name}'s first token"), &token);
+        self.canary(&format!("{name}'s first token"), secret_of(&token));
         self.keep("open-workspace", told_once(&answer.to_string(), &token));
         let customer = self.stack.customer(Role::Customer);
         let key = customer.create_key().unwrap();
@@ -310,7 +310,7 @@ impl World {
             }
         }
         let answered = self.answered.lock().unwrap();
-        for code in cases::CODES {
+        for code in failures::CODES {
             if !answered.contains(code) {
                 self.wrong(format!("{code} was never answered"));
             }
@@ -356,8 +356,10 @@ impl People<'_> {
             self.keep(what, &answer, raw);
             return answer;
         };
-        self.world
-            .canary(&format!("a token made over {:?}", self.edge), token);
+        self.world.canary(
+            &format!("a token made over {:?}", self.edge),
+            secret_of(token),
+        );
         let whole = std::mem::take(&mut answer.body);
         answer.body = told_once(&String::from_utf8_lossy(&whole), token).into();
         self.keep(
@@ -403,6 +405,11 @@ impl People<'_> {
             }
         }
     }
+}
+
+/// What is secret of a token: the rest is its workspace's name.
+pub(crate) fn secret_of(token: &str) -> &str {
+    &token[token.len() - 43..]
 }
 
 /// An answer without the token that it rightly tells, once.
@@ -451,7 +458,8 @@ pub(crate) fn answer_of(event: &Value) -> Answer {
     }
 }
 
-/// An upstream that answers with a canary of its own.
+/// An upstream that answers with a canary of its own; under `/echo`, with the
+/// secret that it was sent, in its head and in its body.
 async fn upstream(seen: Arc<Mutex<Vec<Seen>>>) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -459,8 +467,20 @@ async fn upstream(seen: Arc<Mutex<Vec<Seen>>>) -> SocketAddr {
                   uri: Uri,
                   headers: HeaderMap,
                   body: Bytes| async move {
+        let told = match uri.path().ends_with("/echo") {
+            true => {
+                let slot = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
+                let header: String = headers.get("authorization").map_or_else(String::new, slot);
+                let parameters = uri.query().unwrap_or_default().split('&');
+                let parameter = parameters
+                    .filter(|it| it.starts_with("k="))
+                    .collect::<String>();
+                format!("{header} {parameter}")
+            }
+            false => ANSWER.to_owned(),
+        };
         seen.lock().unwrap().push(Seen { uri, headers, body });
-        ([("x-answer", ANSWER)], ANSWER)
+        ([("x-answer", told.clone())], told)
     };
     let routes = Router::new().fallback(answer).with_state(seen);
     tokio::spawn(async move { axum::serve(listener, routes).await });
