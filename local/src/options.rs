@@ -122,6 +122,7 @@ mod tests {
             (options.command, options.state.as_os_str().to_str()),
             (Command::Demo, Some("x"))
         );
+        assert_eq!(parse("cloud").unwrap().command, Command::Cloud);
         assert_eq!(
             (
                 options.http.port(),

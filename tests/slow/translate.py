@@ -9,6 +9,7 @@ fails here.
 """
 
 import json
+import os
 import sys
 
 import yaml
@@ -16,13 +17,16 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 
+# A part of the names that the transform makes.
+os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
+
+
 def main(path):
     with open(path, encoding="utf-8") as file:
         template = yaml.safe_load(file)
     # `sam build` puts the place of each artifact here.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/function.zip"
-    parameters = {name: parameter["Default"] for name, parameter in template["Parameters"].items() if "Default" in parameter}
-    translated = Translator({}, Parser()).translate(template, parameters, feature_toggle=None)
+    translated = Translator({}, Parser()).translate(template, {})
     json.dump(translated, sys.stdout, indent=1)
 
 

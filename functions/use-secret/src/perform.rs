@@ -279,6 +279,10 @@ impl UseSecret {
                     "request.url",
                     "without the query parameter that the secret goes into",
                 ),
+                InjectError::NoSlot => Problem::invalid(
+                    "request.body",
+                    "of the kind that the secret's policy puts it into",
+                ),
             }
             .from_source(error)
         })?;
@@ -322,17 +326,18 @@ fn judge(found: &Found, draft: Draft) -> Result<OutboundRequest, Problem> {
             })
         })?;
     }
-    OutboundRequest::new(draft.method, url, draft.headers, draft.body).map_err(|error| match error {
-        RequestError::Method => {
-            Problem::invalid("request.method", "a method that a policy can allow")
-        }
-        RequestError::HeadersTooLarge => {
-            Problem::new(Code::TooLarge).because("The request has too many or too large headers.")
-        }
-        RequestError::BodyTooLarge => {
-            Problem::new(Code::TooLarge).because("The request's body is too large.")
-        }
-    })
+    OutboundRequest::new(draft.method, url, draft.headers, draft.body).map_err(
+        |error| match error {
+            RequestError::Method => {
+                Problem::invalid("request.method", "a method that a policy can allow")
+            }
+            RequestError::HeadersTooLarge => Problem::new(Code::TooLarge)
+                .because("The request has too many or too large headers."),
+            RequestError::BodyTooLarge => {
+                Problem::new(Code::TooLarge).because("The request's body is too large.")
+            }
+        },
+    )
 }
 
 fn upstream(error: EgressError) -> Problem {
@@ -343,6 +348,7 @@ fn upstream(error: EgressError) -> Problem {
         EgressError::Resolve | EgressError::Connect | EgressError::Tls | EgressError::Protocol => {
             Code::UpstreamUnreachable
         }
+        EgressError::Unscrubbable => Code::ResponseUnscrubbable,
     };
     let problem = Problem::new(code).from_source(error);
     match error {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 problems!(
     UseProblems: DestinationDenied, Conflict, SecretExpired, TooLarge, WorkspaceFrozen,
     KeyAccessDenied, KeyDisabled, KeyPendingDeletion, KeyMaterialMissing, KeyNotFound, KmsThrottled, KmsUnavailable,
-    UpstreamUnreachable, AuditUnavailable, UpstreamTimeout,
+    UpstreamUnreachable, ResponseUnscrubbable, AuditUnavailable, UpstreamTimeout,
 );
 problems!(ShowProblems: KmsThrottled, KmsUnavailable);
 

@@ -52,6 +52,8 @@ pub enum Code {
     Internal,
     /// The upstream cannot be reached, or does not speak HTTP.
     UpstreamUnreachable,
+    /// The upstream's answer cannot be searched for the secret, so none of it is passed on.
+    ResponseUnscrubbable,
     /// KMS cannot be reached, or is at fault.
     KmsUnavailable,
     /// The audit trail cannot be written, so nothing was done.
@@ -64,7 +66,7 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::DestinationDenied,
@@ -85,6 +87,7 @@ impl Code {
         Self::IntegrityFailure,
         Self::Internal,
         Self::UpstreamUnreachable,
+        Self::ResponseUnscrubbable,
         Self::KmsUnavailable,
         Self::AuditUnavailable,
         Self::StoreUnavailable,
@@ -161,6 +164,11 @@ impl Code {
                 502,
                 "upstream_unreachable",
                 "The upstream could not be reached.",
+            ),
+            Self::ResponseUnscrubbable => (
+                502,
+                "response_unscrubbable",
+                "The upstream's answer could not be searched for the secret, so it was withheld.",
             ),
             Self::KmsUnavailable => (
                 503,
@@ -332,6 +340,7 @@ impl Problem {
             | Code::AuditUnavailable
             | Code::StoreUnavailable
             | Code::UpstreamUnreachable
+            | Code::ResponseUnscrubbable
             | Code::UpstreamTimeout => tracing::warn!(
                 code,
                 source,

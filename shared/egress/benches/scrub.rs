@@ -17,18 +17,51 @@ const ROUNDS: u32 = 24;
 
 fn main() {
     let secret = b"sk_live_51H8xYz0QkTq09abCdEfGhIjKlMnOpQr";
-    println!("a secret of {} bytes, pieces of {} KiB", secret.len(), PIECE / 1024);
-    println!("{:24} {:>10} {:>10} {:>7}", "text", "copy MB/s", "scrub MB/s", "ratio");
+    println!(
+        "a secret of {} bytes, pieces of {} KiB",
+        secret.len(),
+        PIECE / 1024
+    );
+    println!(
+        "{:24} {:>10} {:>10} {:>7}",
+        "text", "copy MB/s", "scrub MB/s", "ratio"
+    );
     for (name, sample) in [
-        ("prose", "The quick brown fox jumps over the lazy dog, and the dog does not mind; it sleeps on.\n"),
-        ("JSON", "{\"id\": \"ch_3Ox5T2eZvKYlo2C\", \"amount\": 2000, \"currency\": \"eur\", \"note\": \"a \\\"quoted\\\" word\"},\n"),
-        ("JSON in JSON", "\"{\\\\\\\"id\\\\\\\": \\\\\\\"ch_3Ox5T2e\\\\\\\", \\\\\\\"list\\\\\\\": [1, 2, 3]}\\n\",\n"),
-        ("HTML", "<li class=\"a\"><a href=\"/x?a=1&amp;b=2\">Tom &amp; Jerry&#39;s &quot;house&quot;</a></li>\n"),
-        ("base64", "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg"),
-        ("hex", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
-        ("the secret, each line", "authorization: Bearer sk_live_51H8xYz0QkTq09abCdEfGhIjKlMnOpQr and more of the line\n"),
+        (
+            "prose",
+            "The quick brown fox jumps over the lazy dog, and the dog does not mind; it sleeps on.\n",
+        ),
+        (
+            "JSON",
+            "{\"id\": \"ch_3Ox5T2eZvKYlo2C\", \"amount\": 2000, \"currency\": \"eur\", \"note\": \"a \\\"quoted\\\" word\"},\n",
+        ),
+        (
+            "JSON in JSON",
+            "\"{\\\\\\\"id\\\\\\\": \\\\\\\"ch_3Ox5T2e\\\\\\\", \\\\\\\"list\\\\\\\": [1, 2, 3]}\\n\",\n",
+        ),
+        (
+            "HTML",
+            "<li class=\"a\"><a href=\"/x?a=1&amp;b=2\">Tom &amp; Jerry&#39;s &quot;house&quot;</a></li>\n",
+        ),
+        (
+            "base64",
+            "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg",
+        ),
+        (
+            "hex",
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        ),
+        (
+            "the secret, each line",
+            "authorization: Bearer sk_live_51H8xYz0QkTq09abCdEfGhIjKlMnOpQr and more of the line\n",
+        ),
     ] {
-        let piece: Bytes = sample.bytes().cycle().take(PIECE).collect::<Vec<_>>().into();
+        let piece: Bytes = sample
+            .bytes()
+            .cycle()
+            .take(PIECE)
+            .collect::<Vec<_>>()
+            .into();
         let copy = fastest(|| {
             let mut out = Vec::with_capacity(PIECE * PIECES);
             for _ in 0..PIECES {
@@ -40,7 +73,9 @@ fn main() {
             let mut scrubber = Scrubber::new(&SecretBytes::new(secret.to_vec()), &[]);
             let mut out = Vec::with_capacity(PIECE * PIECES);
             for _ in 0..PIECES {
-                let passed = scrubber.push(black_box(piece.clone())).expect("little work");
+                let passed = scrubber
+                    .push(black_box(piece.clone()))
+                    .expect("little work");
                 out.extend_from_slice(&passed);
             }
             out.extend_from_slice(&scrubber.finish().expect("little work"));

@@ -1,13 +1,17 @@
 //! What came back, on its one way out.
 
-use crate::{EgressError, headers};
+use crate::{EgressError, headers, outlet::Outlet, scrub::Patterns};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, Method, Response, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::{
@@ -17,7 +21,8 @@ use tokio::{
 
 /// An upstream's answer, its body still to be read.
 ///
-/// Its headers and body come out through [`pass_on`](Self::pass_on) alone.
+/// Its headers and body come out through [`pass_on`](Self::pass_on) alone, and so
+/// through the scrubber.
 pub struct UpstreamAnswer {
     status: StatusCode,
     headers: HeaderMap,
@@ -28,20 +33,22 @@ pub struct UpstreamAnswer {
 pub struct CollectedAnswer {
     /// Its status; a redirect is a status like any other.
     pub status: StatusCode,
-    /// Its headers, without those of the connection and of its length.
+    /// Its headers, without those of the connection, of its length and its encoding.
     pub headers: HeaderMap,
     /// Its whole body.
     pub body: Bytes,
 }
 
-/// The body of an answer as it arrives. Ends with an error when it is over the
-/// limit, takes too long or breaks off. Trailers do not pass. Dropping it closes
-/// the connection to the upstream.
+/// The body of an answer as it arrives, decoded and scrubbed, and its trailers. Ends
+/// with an error when it is over the limit, takes too long, breaks off or cannot be
+/// scrubbed. Dropping it closes the connection to the upstream.
 pub struct UpstreamBody {
     /// `None` once the body has ended, one way or the other.
     upstream: Option<(Incoming, Driver)>,
     /// How many bytes may still come.
     left: usize,
+    /// Came with the last of the body, and leave after it.
+    trailers: Option<HeaderMap>,
     deadline: Pin<Box<Sleep>>,
     outlet: Outlet,
 }
@@ -55,12 +62,24 @@ impl UpstreamAnswer {
         driver: Driver,
         body_limit: usize,
         deadline: Instant,
+        patterns: Arc<Patterns>,
     ) -> Result<Self, EgressError> {
         let (head, incoming) = answer.into_parts();
         if incoming.size_hint().lower() > body_limit as u64 {
             return Err(EgressError::TooLarge);
         }
         let mut headers = head.headers;
+        // A part of an answer may begin or end in the middle of the secret. Nobody asked for one.
+        if head.status == StatusCode::PARTIAL_CONTENT || is_encoded_in_transfer(&headers) {
+            return Err(EgressError::Unscrubbable);
+        }
+        // Without a body there is nothing to decode.
+        let has_body = !incoming.is_end_stream();
+        let outlet = Outlet::new(patterns, has_body.then_some(&headers), body_limit)?;
+        if outlet.decodes() {
+            headers.remove(CONTENT_ENCODING);
+            headers.remove(CONTENT_LENGTH);
+        }
         headers::strip_hop_by_hop(&mut headers);
         // The broker's own headers are the broker's to set.
         headers::remove_where(&mut headers, headers::is_brokers);
@@ -68,13 +87,14 @@ impl UpstreamAnswer {
         if method != Method::HEAD {
             headers.remove(CONTENT_LENGTH);
         }
-        let upstream = (!incoming.is_end_stream()).then_some((incoming, driver));
+        let upstream = has_body.then_some((incoming, driver));
         let deadline = Box::pin(sleep_until(deadline));
         let body = UpstreamBody {
             upstream,
             left: body_limit,
+            trailers: None,
             deadline,
-            outlet: Outlet,
+            outlet,
         };
         Ok(Self {
             status: head.status,
@@ -93,15 +113,8 @@ impl UpstreamAnswer {
     ///
     /// # Errors
     /// A header's value cannot be passed on.
-    pub fn pass_on(mut self) -> Result<(StatusCode, HeaderMap, UpstreamBody), EgressError> {
-        let mut headers = HeaderMap::with_capacity(self.headers.len());
-        for (name, value) in &self.headers {
-            let bytes = Bytes::copy_from_slice(value.as_bytes());
-            let passed = self.body.outlet.pass(Piece::Header, bytes)?;
-            let value =
-                HeaderValue::from_maybe_shared(passed).map_err(|_| EgressError::Protocol)?;
-            headers.append(name.clone(), value);
-        }
+    pub fn pass_on(self) -> Result<(StatusCode, HeaderMap, UpstreamBody), EgressError> {
+        let headers = self.body.outlet.headers(&self.headers)?;
         Ok((self.status, headers, self.body))
     }
 
@@ -147,28 +160,42 @@ impl Body for UpstreamBody {
             if this.deadline.as_mut().poll(cx).is_ready() {
                 break Err(EgressError::Timeout);
             }
+            match this.outlet.pull() {
+                Ok(Some(passed)) => return Poll::Ready(Some(Ok(Frame::data(passed)))),
+                Ok(None) if this.outlet.is_over() => break Ok(this.trailers.take()),
+                Ok(None) => {}
+                Err(error) => break Err(error),
+            }
             let frame = match ready!(Pin::new(incoming).poll_frame(cx)) {
-                None => break this.outlet.pass(Piece::End, Bytes::new()),
+                None => {
+                    this.outlet.end();
+                    continue;
+                }
                 Some(Err(_)) => break Err(EgressError::Protocol),
                 Some(Ok(frame)) => frame,
             };
-            let Ok(chunk) = frame.into_data() else {
-                continue;
+            let chunk = match frame.into_data() {
+                Ok(chunk) => chunk,
+                Err(frame) => {
+                    match this.take_trailers(frame) {
+                        Ok(()) => continue,
+                        Err(error) => break Err(error),
+                    };
+                }
             };
             let Some(left) = this.left.checked_sub(chunk.len()) else {
                 break Err(EgressError::TooLarge);
             };
             this.left = left;
-            match this.outlet.pass(Piece::Chunk, chunk) {
-                Ok(passed) if passed.is_empty() => {}
-                Ok(passed) => return Poll::Ready(Some(Ok(Frame::data(passed)))),
-                Err(error) => break Err(error),
+            if let Err(error) = this.outlet.push(chunk) {
+                break Err(error);
             }
         };
         this.upstream = None;
         Poll::Ready(match end {
-            Ok(rest) if rest.is_empty() => None,
-            end => Some(end.map(Frame::data)),
+            Ok(None) => None,
+            Ok(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Err(error) => Some(Err(error)),
         })
     }
 
@@ -177,27 +204,30 @@ impl Body for UpstreamBody {
     }
 }
 
-/// Which piece of an answer is on its way.
-enum Piece {
-    /// The value of a header.
-    Header,
-    /// The next bytes of the body.
-    Chunk,
-    /// The body has ended: what was held back comes out now.
-    End,
+impl UpstreamBody {
+    /// Keeps the trailers for the end of the body, reduced and scrubbed as headers are.
+    fn take_trailers(&mut self, frame: Frame<Bytes>) -> Result<(), EgressError> {
+        if let Ok(mut trailers) = frame.into_trailers() {
+            headers::strip_hop_by_hop(&mut trailers);
+            // A trailer must not say what a header should have said (RFC 9110, section 6.5.1).
+            headers::remove_where(&mut trailers, |name| {
+                headers::is_brokers(name) || [CONTENT_ENCODING, CONTENT_LENGTH].contains(name)
+            });
+            let trailers = self.outlet.headers(&trailers)?;
+            self.trailers = (!trailers.is_empty()).then_some(trailers);
+        }
+        Ok(())
+    }
 }
 
-/// The one way from an upstream to a caller. Every header value and every byte of
-/// a body passes here, in order: the place of a scrubber, which may hold bytes back
-/// and give them at a later piece. Today it changes nothing.
-struct Outlet;
-
-impl Outlet {
-    fn pass(&mut self, piece: Piece, bytes: Bytes) -> Result<Bytes, EgressError> {
-        match piece {
-            Piece::Header | Piece::Chunk | Piece::End => Ok(bytes),
-        }
-    }
+/// Whether an answer is compressed on its way alone (RFC 9112, section 7): nobody
+/// undoes that, and no other header says it.
+fn is_encoded_in_transfer(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TRANSFER_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .any(|name| !name.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// The task that drives a connection; it ends with its owner, and closes the

@@ -192,6 +192,7 @@ impl Dialler {
     {
         let head_by = deadline.min(Instant::now() + self.limits.first_byte);
         let method = request.method.clone();
+        let patterns = request.patterns.clone();
         let request = assemble(request)?;
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(self.limits.response_headers.max(8 * 1024))
@@ -222,7 +223,8 @@ impl Dialler {
         if size > self.limits.response_headers {
             return Err(EgressError::TooLarge);
         }
-        UpstreamAnswer::new(answer, &method, driver, self.limits.response_body, deadline)
+        let limit = self.limits.response_body;
+        UpstreamAnswer::new(answer, &method, driver, limit, deadline, patterns)
     }
 }
 
@@ -235,6 +237,7 @@ fn assemble(request: InjectedRequest) -> Result<Request<Full<bytes::Bytes>>, Egr
         target,
         headers,
         body,
+        patterns: _,
     } = request;
     let host = HeaderValue::from_str(url.authority()).map_err(|_| EgressError::Protocol)?;
     let mut all = HeaderMap::with_capacity(headers.len() + 1);

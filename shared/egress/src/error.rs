@@ -30,6 +30,10 @@ pub enum EgressError {
     /// The answer's head or body is over the limit.
     #[error("the upstream's answer is too large")]
     TooLarge,
+    /// The answer cannot be searched for the secret, so none of it is passed on: a
+    /// part of a whole, an encoding that is not known, or not what it says it is.
+    #[error("the upstream's answer cannot be scrubbed")]
+    Unscrubbable,
     /// The request's body is over the dialler's limit; nothing had been sent.
     #[error("the request is too large")]
     RequestTooLarge,
@@ -40,7 +44,7 @@ impl EgressError {
     #[must_use]
     pub fn may_have_left(self) -> bool {
         match self {
-            Self::Timeout | Self::Protocol | Self::TooLarge => true,
+            Self::Timeout | Self::Protocol | Self::TooLarge | Self::Unscrubbable => true,
             Self::AddressDenied(_)
             | Self::Resolve
             | Self::Connect

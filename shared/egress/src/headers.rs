@@ -48,6 +48,15 @@ pub(crate) fn may_pass(name: &HeaderName) -> bool {
         && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether a header asks for a part of an answer: Range (RFC 9110, section 14), and
+/// what stores have beside it.
+pub(crate) fn asks_for_part(name: &HeaderName) -> bool {
+    matches!(
+        &*name.as_str().replace('_', "-"),
+        "range" | "if-range" | "request-range" | "x-ms-range"
+    )
+}
+
 /// Whether a header is the broker's to set: an upstream must not speak in its name.
 pub(crate) fn is_brokers(name: &HeaderName) -> bool {
     name.as_str().replace('_', "-").starts_with("byok-")

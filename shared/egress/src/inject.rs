@@ -1,17 +1,20 @@
 //! The secret into its one slot, at the last moment.
 
 use crate::{
-    CanonicalUrl, Denied, Injection, OutboundRequest, Policy, headers, policy::SECRET_MARK,
+    CanonicalUrl, Denied, Injection, OutboundRequest, Policy,
+    scrub::{Patterns, SCRUBBABLE_MIN},
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use envelope::SecretBytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header::AUTHORIZATION, uri::PathAndQuery};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE, uri::PathAndQuery};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The longest request target with a secret in it: 32 KiB. Servers take less.
-const TARGET_MAX: usize = 32 * 1024;
+mod body;
+mod header;
+mod json;
+mod target;
 
 /// Unreserved characters stay as they are (RFC 3986, section 2.3).
 const ENCODED: AsciiSet = NON_ALPHANUMERIC
@@ -30,9 +33,14 @@ pub enum InjectError {
     /// The slot cannot carry a secret of these bytes, or the secret is empty.
     #[error("the secret does not fit into its slot")]
     NotInjectable,
-    /// The caller's request already has the query parameter that is the slot.
-    #[error("the request already has the parameter that the secret goes into")]
+    /// The caller's request already has the parameter, the field or the cookie that
+    /// is the slot, or has it twice.
+    #[error("the request already has what the secret goes into")]
     SlotTaken,
+    /// The caller's request has no place for the slot: its body is no form, no JSON,
+    /// or no JSON with a value there.
+    #[error("the request has no place for the secret")]
+    NoSlot,
 }
 
 /// A request with the secret in it: it can be sent, and nothing else. It has
@@ -49,6 +57,8 @@ pub struct InjectedRequest {
     pub(crate) target: PathAndQuery,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// What the answer is searched for.
+    pub(crate) patterns: Arc<Patterns>,
 }
 
 /// Puts the secret into the policy's slot, having judged the request by the policy
@@ -56,8 +66,9 @@ pub struct InjectedRequest {
 /// sent that was not judged.
 ///
 /// A header of the slot's name that the caller sent is removed first, underscores
-/// and hyphens taken for the same, as CGI does (RFC 3875, section 4.1.18); a query
-/// parameter of the slot's name is an error, as servers differ in which of two wins.
+/// and hyphens taken for the same, as CGI does (RFC 3875, section 4.1.18), and so is
+/// the value at the slot's place of a JSON body. A query parameter, form field or
+/// cookie of the slot's name is an error, as servers differ in which of two wins.
 ///
 /// # Errors
 /// See [`InjectError`].
@@ -66,48 +77,44 @@ pub fn inject(
     request: OutboundRequest,
     secret: &SecretBytes,
 ) -> Result<InjectedRequest, InjectError> {
-    policy.judge(&request.method, &request.url)?;
+    let destination = policy.judge(&request.method, &request.url)?;
     if secret.is_empty() {
         return Err(InjectError::NotInjectable);
     }
+    let secret = secret.expose_secret();
     let OutboundRequest {
         method,
         url,
         mut headers,
-        body,
+        mut body,
     } = request;
     let mut target = None;
+    // What the secret was made into, where that can come back in forms of its own.
+    let mut made = None;
     match policy.injection() {
         Injection::Header { name, format } => {
-            let (before, after) = format
-                .split_once(SECRET_MARK)
-                .ok_or(InjectError::NotInjectable)?;
-            let secret = secret.expose_secret();
-            let value = joined(&[before.as_bytes(), secret, after.as_bytes()]);
-            set_header(&mut headers, name.clone(), value)?;
+            let value = header::formatted(format, secret)?;
+            // Of a longer secret every form of the value has a form of the secret in it.
+            if secret.len() < SCRUBBABLE_MIN {
+                made = Some(value.clone());
+            }
+            header::set(&mut headers, name.clone(), value)?;
         }
         Injection::Basic { username } => {
-            let secret = secret.expose_secret();
-            // RFC 7617, section 2: no control characters in either of them.
-            if secret.iter().any(u8::is_ascii_control) {
-                return Err(InjectError::NotInjectable);
-            }
-            let pair = joined(&[username.as_bytes(), b":", secret]);
-            let mut value = joined(&[b"Basic ", &vec![b'='; pair.len().div_ceil(3) * 4]]);
-            let written = BASE64_STANDARD
-                .encode_slice(&*pair, &mut value[6..])
-                .expect("four bytes for every three have room");
-            debug_assert_eq!(written + 6, value.len());
-            set_header(&mut headers, AUTHORIZATION, value)?;
+            made = Some(header::set_basic(&mut headers, username, secret)?);
         }
+        Injection::Cookie { name } => header::add_cookie(&mut headers, name, secret)?,
         Injection::Query { parameter } => {
-            if url
-                .query()
-                .is_some_and(|query| has_parameter(query, parameter))
-            {
-                return Err(InjectError::SlotTaken);
-            }
-            target = Some(with_parameter(&url, parameter, secret.expose_secret())?);
+            target = Some(target::with_parameter(&url, parameter, secret)?);
+        }
+        Injection::Path { segment } => {
+            target = Some(target::with_segment(&url, destination, segment, secret)?);
+        }
+        Injection::Form { field } => {
+            body = body::with_field(&method, &mut headers, &body, field, secret)?;
+        }
+        Injection::JsonPointer { pointer } => {
+            body = body::with_value(&method, &mut headers, &body, pointer, secret)?;
         }
     }
     let target = match target {
@@ -116,12 +123,14 @@ pub fn inject(
             PathAndQuery::try_from(url.path_and_query()).map_err(|_| InjectError::NotInjectable)?
         }
     };
+    let made: Vec<&[u8]> = made.iter().map(|made| made.as_slice()).collect();
     Ok(InjectedRequest {
         method,
         url,
         target,
         headers,
         body,
+        patterns: Arc::new(Patterns::new(secret, &made)),
     })
 }
 
@@ -133,80 +142,42 @@ pub fn fits(policy: &Policy, secret: &SecretBytes) -> bool {
     let Some(destination) = policy.destinations().first() else {
         return true;
     };
-    let Some(method) = destination.methods().first() else {
+    // Only the slot is in question, so the method is one that may have a body, if there is one.
+    let may_have_body = |method: &&Method| !body::is_without(method);
+    let methods = destination.methods();
+    let Some(method) = methods.iter().find(may_have_body).or(methods.first()) else {
         return true;
     };
-    OutboundRequest::new(method.clone(), destination.url().clone(), HeaderMap::new(), Bytes::new())
+    let mut headers = HeaderMap::new();
+    let mut body = Bytes::new();
+    if let Injection::JsonPointer { pointer } = policy.injection() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        body = json::smallest(pointer).into();
+    }
+    OutboundRequest::new(method.clone(), destination.url().clone(), headers, body)
         .is_ok_and(|request| inject(policy, request, secret).is_ok())
 }
 
-/// Visible ASCII with blanks inside: anything else is obsolete or ends a header
-/// (RFC 9110, section 5.5).
-fn set_header(
-    headers: &mut HeaderMap,
-    name: HeaderName,
-    value: Zeroizing<Vec<u8>>,
-) -> Result<(), InjectError> {
-    let visible = value.iter().all(|b| *b == b' ' || b.is_ascii_graphic());
-    if !visible || value.trim_ascii().len() != value.len() {
-        return Err(InjectError::NotInjectable);
-    }
-    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(value))
-        .map_err(|_| InjectError::NotInjectable)?;
-    value.set_sensitive(true);
-    headers::remove_where(headers, |other| headers::same(other, &name));
-    headers.insert(name, value);
-    Ok(())
-}
-
-/// Path and query with one more parameter at the end.
-fn with_parameter(
-    url: &CanonicalUrl,
-    parameter: &str,
-    secret: &[u8],
-) -> Result<PathAndQuery, InjectError> {
-    let separator = match url.query() {
-        None => "?",
-        Some("") => "",
-        Some(_) => "&",
-    };
-    let head = [url.path_and_query(), separator, parameter, "="];
-    // Room for all at once: a buffer that grew would leave copies behind.
-    let room = head.iter().map(|part| part.len()).sum::<usize>() + 3 * secret.len();
-    let mut target = Zeroizing::new(Vec::with_capacity(room));
-    for part in head {
-        target.extend_from_slice(part.as_bytes());
-    }
-    for part in percent_encode(secret, &ENCODED) {
-        target.extend_from_slice(part.as_bytes());
-    }
-    if target.len() > TARGET_MAX {
-        return Err(InjectError::NotInjectable);
-    }
-    PathAndQuery::from_maybe_shared(Bytes::from_owner(target))
-        .map_err(|_| InjectError::NotInjectable)
-}
-
-/// Whether a query has a parameter, as any server may read it: names decoded,
-/// letter case ignored, `;` taken for a separator too.
-fn has_parameter(query: &str, parameter: &str) -> bool {
-    query.split(['&', ';']).any(|pair| {
-        let name = pair.split('=').next().unwrap_or_default().replace('+', " ");
-        let decoded: Vec<u8> = percent_decode(name.as_bytes()).collect();
-        decoded
-            .trim_ascii()
-            .eq_ignore_ascii_case(parameter.as_bytes())
-    })
-}
-
+/// A buffer that is wiped, of parts, with room for more: one that grew would leave
+/// copies behind.
 fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
-    let mut whole = Zeroizing::new(Vec::with_capacity(
-        parts.iter().map(|part| part.len()).sum(),
-    ));
+    with_room(parts, 0)
+}
+
+fn with_room(parts: &[&[u8]], more: usize) -> Zeroizing<Vec<u8>> {
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    let mut whole = Zeroizing::new(Vec::with_capacity(length + more));
     for part in parts {
         whole.extend_from_slice(part);
     }
     whole
+}
+
+/// Adds the secret, percent-encoded. There is room for three times its length.
+fn push_encoded(to: &mut Vec<u8>, secret: &[u8], set: &'static AsciiSet) {
+    for part in percent_encode(secret, set) {
+        to.extend_from_slice(part.as_bytes());
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! OutboundRequest::new                       what of the caller's request goes on
 //! inject(policy, request, secret)            judged once more -> InjectedRequest
 //! Dialler::send -> UpstreamAnswer            resolve, AddressGuard, pin, TLS, HTTP/1.1
+//! UpstreamAnswer::pass_on, collect           decoded; the secret and what it became taken out
 //! ```
 //!
 //! What this room refuses to do: it follows no redirect, uses no proxy and no
@@ -20,10 +21,12 @@
 
 mod address;
 mod answer;
+mod decode;
 mod dial;
 mod error;
 mod headers;
 mod inject;
+mod outlet;
 mod policy;
 mod request;
 mod resolve;
@@ -40,8 +43,6 @@ pub use policy::{CanonicalPolicy, Denied, Destination, Injection, Policy, Policy
 pub use request::{OutboundRequest, REQUEST_BODY_MAX, RequestError};
 pub use resolve::{FixedResolver, Resolve, Resolving, SystemResolver};
 pub use rustls::pki_types::CertificateDer;
-pub use scrub::{
-    MARK, SCRUBBABLE_MIN, SCRUBBABLE_RULE, Scrubber, TooMuchWork, scrubbable,
-};
+pub use scrub::{MARK, SCRUBBABLE_MIN, SCRUBBABLE_RULE, Scrubber, TooMuchWork, scrubbable};
 pub use tls::{Roots, RootsError};
 pub use url::{CanonicalUrl, Host, Scheme, UrlError};

@@ -71,6 +71,29 @@ pub enum Injection {
         /// The parameter's name, of unreserved characters (RFC 3986, section 2.3).
         parameter: String,
     },
+    /// A cookie: `{"cookie": "session"}`.
+    Cookie {
+        /// The cookie's name, a token (RFC 6265, section 4.1.1).
+        name: String,
+    },
+    /// A field of a form that the caller sends: `{"form": "client_secret"}`.
+    Form {
+        /// The field's name, of unreserved characters.
+        field: String,
+    },
+    /// In the place of a value of the JSON that the caller sends:
+    /// `{"json_pointer": "/auth/key"}`.
+    JsonPointer {
+        /// Where (RFC 6901); never the whole.
+        pointer: String,
+    },
+    /// One more segment of the path, right behind the destination's own:
+    /// `{"path": "bot{secret}"}`. To a destination `https://api.example.com/v1` a use
+    /// of `…/v1/send` goes out as `/v1/bot<secret>/send`.
+    Path {
+        /// The segment, of unreserved characters, with `{secret}` in it exactly once.
+        segment: String,
+    },
 }
 
 /// A policy's canonical text: the exact bytes that are stored and digested.

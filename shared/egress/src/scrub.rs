@@ -155,12 +155,13 @@ impl Scrubber {
         }
         self.covered = gone.saturating_sub(at);
         if let Some(rest) = input.get(gone..at)
-            && let Some(out) = &mut out {
-                out.extend_from_slice(rest);
-            }
+            && let Some(out) = &mut out
+        {
+            out.extend_from_slice(rest);
+        }
         Ok((at, out))
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::{io::AsyncReadExt, net::TcpListener, sync::oneshot};
 use upstream::*;
 
+mod reflect;
 mod upstream;
 
 #[tokio::test]

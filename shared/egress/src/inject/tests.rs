@@ -1,4 +1,7 @@
-use super::*;
+use super::{header::set as set_header, *};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use percent_encoding::percent_decode;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -193,6 +196,8 @@ fn nothing_is_injected_into_a_request_that_the_policy_denies() {
     );
     assert_eq!(elsewhere.err(), Some(InjectError::Denied(Denied::Url)));
 }
+
+mod more_slots;
 
 proptest! {
     #[test]

@@ -6,6 +6,8 @@ use http::{HeaderName, Method, header::AUTHORIZATION};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
+mod slots;
+
 /// The methods that a policy can allow, in the order of its canonical form.
 /// CONNECT and TRACE are not among them: a tunnel sees everything, an echo tells.
 pub(crate) const METHODS: [Method; 7] = [
@@ -63,6 +65,10 @@ pub(super) fn write(policy: &Policy) -> String {
         Injection::Header { name, format } => json!({"header": name.as_str(), "format": format}),
         Injection::Basic { username } => json!({"basic": {"username": username}}),
         Injection::Query { parameter } => json!({"query": parameter}),
+        Injection::Cookie { name } => json!({"cookie": name}),
+        Injection::Form { field } => json!({"form": field}),
+        Injection::JsonPointer { pointer } => json!({"json_pointer": pointer}),
+        Injection::Path { segment } => json!({"path": segment}),
     };
     let expires_at = policy.expires_at.map(|at| {
         at.format(&Rfc3339)
@@ -175,19 +181,28 @@ fn bearer() -> Injection {
 /// One key names the kind of slot, so that a later kind is a further key.
 fn parse_injection(value: &Value) -> Result<Injection, PolicyError> {
     const FIELD: &str = "policy.inject";
-    let fields = object(value, FIELD, &["header", "format", "basic", "query"])?;
-    match (
-        fields.get("header"),
-        fields.get("format"),
-        fields.get("basic"),
-        fields.get("query"),
-    ) {
-        (Some(name), format, None, None) => parse_header(name, format),
-        (None, None, Some(basic), None) => parse_basic(basic),
-        (None, None, None, Some(parameter)) => parse_query(parameter),
+    const KINDS: [&str; 7] = [
+        "header",
+        "basic",
+        "query",
+        "cookie",
+        "form",
+        "json_pointer",
+        "path",
+    ];
+    let known: Vec<&str> = KINDS.into_iter().chain(["format"]).collect();
+    let fields = object(value, FIELD, &known)?;
+    let format = fields.get("format");
+    let mut named = KINDS
+        .into_iter()
+        .filter_map(|kind| Some((kind, fields.get(kind)?)));
+    match (named.next(), named.next(), format) {
+        (Some(("header", name)), None, format) => parse_header(name, format),
+        (Some(("basic", basic)), None, None) => parse_basic(basic),
+        (Some((kind, text)), None, None) => slots::parse(kind, text),
         _ => Err(wrong(
             FIELD,
-            "exactly one of header (with a format, perhaps), basic and query",
+            "exactly one of header (with a format, perhaps), basic, query, cookie, form, json_pointer and path",
         )),
     }
 }
@@ -242,23 +257,6 @@ fn parse_basic(value: &Value) -> Result<Injection, PolicyError> {
         _ => Err(wrong(
             &format!("{FIELD}.username"),
             "a text of at most 256 printable ASCII characters, none of them a colon",
-        )),
-    }
-}
-
-fn parse_query(value: &Value) -> Result<Injection, PolicyError> {
-    let unreserved = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
-    match value {
-        Value::String(name)
-            if (1..=TEXT_MAX).contains(&name.len()) && name.bytes().all(unreserved) =>
-        {
-            Ok(Injection::Query {
-                parameter: name.clone(),
-            })
-        }
-        _ => Err(wrong(
-            "policy.inject.query",
-            "1 to 256 letters, digits, hyphens, dots, underscores or tildes",
         )),
     }
 }

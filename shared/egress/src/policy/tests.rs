@@ -65,6 +65,10 @@ fn every_kind_of_slot_comes_back_from_its_canonical_form() {
         json!({"basic": {"username": "me"}}),
         json!({"basic": {"username": ""}}),
         json!({"query": "api_key"}),
+        json!({"cookie": "__Host-sid!"}),
+        json!({"form": "client_secret"}),
+        json!({"json_pointer": "/auth/0/~0k~1é"}),
+        json!({"path": "bot{secret}"}),
     ] {
         let policy = parse(&json!({"inject": inject}));
         assert_eq!(
@@ -163,7 +167,7 @@ fn what_breaks_a_rule_is_refused_by_field() {
             inject(json!({"query": "b", "format": "{secret}"})),
             "policy.inject",
         ),
-        (inject(json!({"cookie": "a"})), "policy.inject.cookie"),
+        (inject(json!({"cookies": "a"})), "policy.inject.cookies"),
         (inject(json!({"header": 1})), "policy.inject.header"),
         (inject(json!({"header": ""})), "policy.inject.header"),
         (inject(json!({"header": "a b"})), "policy.inject.header"),
@@ -228,6 +232,57 @@ fn what_breaks_a_rule_is_refused_by_field() {
         (inject(json!({"query": "a&b"})), "policy.inject.query"),
         (inject(json!({"query": "a=b"})), "policy.inject.query"),
         (inject(json!({"query": long})), "policy.inject.query"),
+        (inject(json!({"query": 1})), "policy.inject.query"),
+        (inject(json!({"cookie": "a", "form": "b"})), "policy.inject"),
+        (
+            inject(json!({"path": "{secret}", "format": "{secret}"})),
+            "policy.inject",
+        ),
+        (inject(json!({"cookie": ""})), "policy.inject.cookie"),
+        (inject(json!({"cookie": "a=b"})), "policy.inject.cookie"),
+        (inject(json!({"cookie": "a;b"})), "policy.inject.cookie"),
+        (inject(json!({"cookie": "a%b"})), "policy.inject.cookie"),
+        (inject(json!({"cookie": "a\n"})), "policy.inject.cookie"),
+        (inject(json!({"cookie": long})), "policy.inject.cookie"),
+        (inject(json!({"form": ""})), "policy.inject.form"),
+        (inject(json!({"form": "a&b"})), "policy.inject.form"),
+        (inject(json!({"form": "a b"})), "policy.inject.form"),
+        (inject(json!({"form": ["a"]})), "policy.inject.form"),
+        (
+            inject(json!({"json_pointer": ""})),
+            "policy.inject.json_pointer",
+        ),
+        (
+            inject(json!({"json_pointer": "a"})),
+            "policy.inject.json_pointer",
+        ),
+        (
+            inject(json!({"json_pointer": "/a~"})),
+            "policy.inject.json_pointer",
+        ),
+        (
+            inject(json!({"json_pointer": "/a~2"})),
+            "policy.inject.json_pointer",
+        ),
+        (
+            inject(json!({"json_pointer": "/a\n"})),
+            "policy.inject.json_pointer",
+        ),
+        (
+            inject(json!({"json_pointer": "/a".repeat(17)})),
+            "policy.inject.json_pointer",
+        ),
+        (inject(json!({"path": "bot"})), "policy.inject.path"),
+        (
+            inject(json!({"path": "{secret}{secret}"})),
+            "policy.inject.path",
+        ),
+        (inject(json!({"path": "/{secret}"})), "policy.inject.path"),
+        (
+            inject(json!({"path": "a%2f{secret}"})),
+            "policy.inject.path",
+        ),
+        (inject(json!({"path": "{secret};x"})), "policy.inject.path"),
     ];
     for (value, field) in cases {
         let refused = Policy::parse(&value, None).map_err(|error| error.field);

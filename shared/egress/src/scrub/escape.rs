@@ -133,9 +133,10 @@ impl<'a> Reader<'a> {
                 b'u' => match self.expect(next, depth, |b| b == b'{') {
                     Some((_, digits)) => {
                         if let Some((number, end)) = self.number(digits, 16, depth)
-                            && let Some((_, end)) = self.expect(end, depth, |b| b == b'}') {
-                                add_char(number, end, found);
-                            }
+                            && let Some((_, end)) = self.expect(end, depth, |b| b == b'}')
+                        {
+                            add_char(number, end, found);
+                        }
                     }
                     None => self.utf16(next, depth, b"\\u", found),
                 },
@@ -174,17 +175,22 @@ impl<'a> Reader<'a> {
                 None => (next, 10),
             };
             if let Some((number, end)) = self.number(digits, radix, depth)
-                && let Some((_, end)) = self.expect(end, depth, |b| b == b';') {
-                    add_char(number, end, found);
-                }
+                && let Some((_, end)) = self.expect(end, depth, |b| b == b';')
+            {
+                add_char(number, end, found);
+            }
             return;
         }
         let (mut name, mut len, mut next) = ([0; NAME_MAX], 0, at);
         while let Some((byte, after)) = self.expect(next, depth, |b| b.is_ascii_alphabetic()) {
-            let Some(room) = name.get_mut(len) else { return };
+            let Some(room) = name.get_mut(len) else {
+                return;
+            };
             (*room, len, next) = (byte, len + 1, after);
         }
-        let Some((_, end)) = self.expect(next, depth, |b| b == b';') else { return };
+        let Some((_, end)) = self.expect(next, depth, |b| b == b';') else {
+            return;
+        };
         if let Some((_, byte)) = NAMED.iter().find(|(it, _)| it.as_bytes() == &name[..len]) {
             found.add(Value::Byte(*byte), end);
         }
@@ -192,7 +198,9 @@ impl<'a> Reader<'a> {
 
     /// Four digits, or two times four where the first are half of a character.
     fn utf16(&mut self, at: usize, depth: u8, again: &[u8; 2], found: &mut Readings) {
-        let Some((high, end)) = self.hex(at, 4, depth) else { return };
+        let Some((high, end)) = self.hex(at, 4, depth) else {
+            return;
+        };
         if !(0xd800..0xdc00).contains(&high) {
             return add_char(high, end, found);
         }
@@ -201,7 +209,11 @@ impl<'a> Reader<'a> {
             .and_then(|(_, next)| self.expect(next, depth, |b| b == again[1]))
             .and_then(|(_, next)| self.hex(next, 4, depth));
         if let Some((low @ 0xdc00..0xe000, end)) = low {
-            add_char(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00), end, found);
+            add_char(
+                0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00),
+                end,
+                found,
+            );
         }
     }
 
@@ -242,13 +254,17 @@ impl<'a> Reader<'a> {
     /// The first reading of a place that is such a byte.
     fn expect(&mut self, at: usize, depth: u8, is: impl Fn(u8) -> bool) -> Option<(u8, usize)> {
         match self.input.get(at) {
-            Some(byte) if !INTRODUCERS.contains(byte) => return is(*byte).then_some((*byte, at + 1)),
+            Some(byte) if !INTRODUCERS.contains(byte) => {
+                return is(*byte).then_some((*byte, at + 1));
+            }
             _ => {}
         }
-        self.read(at, depth).iter().find_map(|(value, next)| match value {
-            Value::Byte(byte) if is(byte) => Some((byte, next)),
-            _ => None,
-        })
+        self.read(at, depth)
+            .iter()
+            .find_map(|(value, next)| match value {
+                Value::Byte(byte) if is(byte) => Some((byte, next)),
+                _ => None,
+            })
     }
 }
 

@@ -112,6 +112,16 @@ impl Patterns {
         }
     }
 
+    /// Whether one of the texts itself stands in what lost its upper case.
+    pub(crate) fn are_in_lower_case(&self, input: &[u8]) -> bool {
+        let plain = self.targets.iter().filter(|it| it.form == Form::Plain);
+        plain.into_iter().any(|Target { text, .. }| {
+            input
+                .windows(text.len())
+                .any(|window| window.eq_ignore_ascii_case(text))
+        })
+    }
+
     /// The first place from `at` on where a form may begin, and which ones as bits.
     pub(super) fn may_begin(&self, input: &[u8], at: usize) -> Option<(usize, u32)> {
         let rest = &input[at..];
@@ -123,9 +133,10 @@ impl Patterns {
             .or_else(|| rest.len().checked_sub(1))?;
         let mut targets = self.first[usize::from(rest[maybe])];
         if targets & ANY == 0
-            && let Some(next) = rest.get(maybe + 1) {
-                targets &= self.second[usize::from(*next)];
-            }
+            && let Some(next) = rest.get(maybe + 1)
+        {
+            targets &= self.second[usize::from(*next)];
+        }
         (targets != 0).then_some((at + maybe, targets & !ANY))
     }
 
@@ -151,9 +162,15 @@ impl Patterns {
         let hex = |byte: u8| char::from(byte).to_digit(16);
         match *input {
             [b'\\', ..] if !begins(b'\\') => {
-                let run = input.iter().take(RUN_MAX).take_while(|b| **b == b'\\').count();
+                let run = input
+                    .iter()
+                    .take(RUN_MAX)
+                    .take_while(|b| **b == b'\\')
+                    .count();
                 let stands_for = match input.get(run) {
-                    None | Some(b'\\' | b'%' | b'&' | b'u' | b'U' | b'x' | b'0'..=b'3') => return false,
+                    None | Some(b'\\' | b'%' | b'&' | b'u' | b'U' | b'x' | b'0'..=b'3') => {
+                        return false;
+                    }
                     Some(b'a') => 7,
                     Some(b'b') => 8,
                     Some(b't') => b'\t',
@@ -170,7 +187,9 @@ impl Patterns {
                     let byte = (high << 4 | low) as u8;
                     !begins(byte) && !INTRODUCERS.contains(&byte)
                 }
-                _ => ![high, low].iter().any(|b| *b == b'u' || INTRODUCERS.contains(b)),
+                _ => ![high, low]
+                    .iter()
+                    .any(|b| *b == b'u' || INTRODUCERS.contains(b)),
             },
             [b'&', next, ..] if !begins(b'&') => {
                 next != b'#' && !next.is_ascii_alphabetic() && !INTRODUCERS.contains(&next)

@@ -60,7 +60,12 @@ impl Seeker {
 
     /// Looks for the first form from `at` on. What was undecided has to be `at`
     /// when it is asked again, with more input behind it.
-    pub(super) fn seek(&mut self, input: &[u8], mut at: usize, ended: bool) -> Result<Outcome, TooMuchWork> {
+    pub(super) fn seek(
+        &mut self,
+        input: &[u8],
+        mut at: usize,
+        ended: bool,
+    ) -> Result<Outcome, TooMuchWork> {
         let mut active = std::mem::take(&mut self.waiting);
         loop {
             let mut reader;
@@ -84,7 +89,10 @@ impl Seeker {
                 return Ok(Outcome::Undecided(at));
             }
             if let Some(longest) = self.longest {
-                return Ok(Outcome::Found { from: at, to: at + longest });
+                return Ok(Outcome::Found {
+                    from: at,
+                    to: at + longest,
+                });
             }
             at += 1;
         }
@@ -106,7 +114,11 @@ impl Seeker {
             unit: 0,
             at: 0,
         };
-        if !reader.input.first().is_some_and(|byte| INTRODUCERS.contains(byte)) {
+        if !reader
+            .input
+            .first()
+            .is_some_and(|byte| INTRODUCERS.contains(byte))
+        {
             active.extend(bits(targets).map(thread));
             return Ok(());
         }
@@ -161,9 +173,10 @@ impl Seeker {
         }
         for (value, next) in readings.iter() {
             if let Some(next) = self.advanced(thread, value, next)
-                && !active.contains(&next) {
-                    active.push(next);
-                }
+                && !active.contains(&next)
+            {
+                active.push(next);
+            }
         }
         Ok(())
     }
@@ -174,7 +187,10 @@ impl Seeker {
         thread.at = u32::try_from(next).ok()?;
         match value {
             Value::Byte(byte) => {
-                if let Some(seen) = self.patterns.skips(target, thread.unit as usize, thread.seen, byte) {
+                if let Some(seen) =
+                    self.patterns
+                        .skips(target, thread.unit as usize, thread.seen, byte)
+                {
                     return Some(Thread { seen, ..thread });
                 }
                 self.take(&mut thread, byte)?;
@@ -192,7 +208,9 @@ impl Seeker {
     }
 
     fn take(&self, thread: &mut Thread, byte: u8) -> Option<()> {
-        let taken = self.patterns.takes(usize::from(thread.target), thread.unit as usize, byte);
+        let taken = self
+            .patterns
+            .takes(usize::from(thread.target), thread.unit as usize, byte);
         thread.unit += 1;
         thread.seen = 0;
         taken.then_some(())

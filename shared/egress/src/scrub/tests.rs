@@ -1,6 +1,6 @@
 use super::*;
-use forms::{of_bytes, of_text};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use forms::{of_bytes, of_text};
 use proptest::prelude::*;
 
 pub(crate) mod forms;
@@ -40,7 +40,12 @@ fn shown(text: &[u8]) -> String {
 
 #[test]
 fn every_form_is_found_wherever_it_is_split() {
-    for secret in [PLAIN, SPECIAL, b"8 bytes!", &[0, 255, 1, 254, 2, 253, 3, 252, 251]] {
+    for secret in [
+        PLAIN,
+        SPECIAL,
+        b"8 bytes!",
+        &[0, 255, 1, 254, 2, 253, 3, 252, 251],
+    ] {
         for form in all_forms(secret) {
             let text = [b"<before>|", &form.text[..], b"|<after>"].concat();
             let expected = [
@@ -53,13 +58,23 @@ fn every_form_is_found_wherever_it_is_split() {
             .concat();
             for at in 0..=text.len() {
                 let out = through(&mut scrubber(secret, &[]), [&text[..at], &text[at..]]);
-                assert_eq!(shown(&out), shown(&expected), "{} split at {at}: {}", form.name, shown(&text));
+                assert_eq!(
+                    shown(&out),
+                    shown(&expected),
+                    "{} split at {at}: {}",
+                    form.name,
+                    shown(&text)
+                );
             }
             let out = through(&mut scrubber(secret, &[]), text.chunks(1));
             assert_eq!(shown(&out), shown(&expected), "{} byte by byte", form.name);
             assert!(
-                scrubber(secret, &[]).push(text.into()).unwrap().ends_with(b"after>"),
-                "{}: what follows is not held back", form.name
+                scrubber(secret, &[])
+                    .push(text.into())
+                    .unwrap()
+                    .ends_with(b"after>"),
+                "{}: what follows is not held back",
+                form.name
             );
         }
     }
@@ -80,7 +95,8 @@ fn what_is_nearly_the_secret_passes() {
             // A separator, or padding, or what only the neighbours of the secret wrote, may be missing.
             assert!(
                 out == text || String::from_utf8_lossy(&out).contains(MARK),
-                "{} without {at}", form.name
+                "{} without {at}",
+                form.name
             );
             if form.name == "plain" || form.name == "hex" || form.name == "base64 bare 0 0" {
                 assert_eq!(shown(&out), shown(&text), "{} without {at}", form.name);
@@ -92,7 +108,12 @@ fn what_is_nearly_the_secret_passes() {
 #[test]
 fn nothing_is_held_back_that_cannot_be_the_secret() {
     let mut scrubber = scrubber(PLAIN, &[]);
-    for event in ["data: {\"text\": \"hello\"}\n\n", "data: ok\n\n", ": ping s\r\n\r\n", "data: 100%\n\n"] {
+    for event in [
+        "data: {\"text\": \"hello\"}\n\n",
+        "data: ok\n\n",
+        ": ping s\r\n\r\n",
+        "data: 100%\n\n",
+    ] {
         assert_eq!(scrubber.push(event.into()).unwrap(), event);
         assert_eq!(scrubber.held(), 0);
     }
@@ -116,7 +137,14 @@ fn what_is_held_is_bounded_by_the_longest_form() {
     let mut scrubber = scrubber(&secret, &[]);
     for _ in 0..1000 {
         // A run of blanks inside of base64, escapes without an end, separators.
-        for text in ["eHh4eHh4eHh4\n        ", "%2525252525", "\\\\\\\\\\\\\\\\", "&#00000000000000", "&amp;amp;amp;amp;", "78:78:"] {
+        for text in [
+            "eHh4eHh4eHh4\n        ",
+            "%2525252525",
+            "\\\\\\\\\\\\\\\\",
+            "&#00000000000000",
+            "&amp;amp;amp;amp;",
+            "78:78:",
+        ] {
             scrubber.push(text.into()).unwrap();
             assert!(scrubber.held() < 2048, "{text} {}", scrubber.held());
         }
@@ -126,9 +154,15 @@ fn what_is_held_is_bounded_by_the_longest_form() {
 #[test]
 fn forms_that_overlap_leave_nothing_between_them() {
     let secret = b"abcabcabc";
-    assert_eq!(scrubbed(secret, b"-abcabcabcabcabc-abc"), format!("-{MARK}-abc"));
+    assert_eq!(
+        scrubbed(secret, b"-abcabcabcabcabc-abc"),
+        format!("-{MARK}-abc")
+    );
     assert_eq!(scrubbed(secret, b"abcabcabcabcabcabc"), MARK);
-    assert_eq!(scrubbed(PLAIN, &[PLAIN, PLAIN].concat()), format!("{MARK}{MARK}"));
+    assert_eq!(
+        scrubbed(PLAIN, &[PLAIN, PLAIN].concat()),
+        format!("{MARK}{MARK}")
+    );
     // The end of the plain one is the beginning of a base64 one.
     let secret = b"YWJjZGVmZ2hp";
     let text = [&secret[..], BASE64_STANDARD.encode(secret).as_bytes()].concat();
@@ -142,17 +176,26 @@ fn forms_that_overlap_leave_nothing_between_them() {
 fn a_derived_credential_is_found_whole_and_in_its_own_forms() {
     let pair = b"user:sk_live_51H8x";
     let mut given = scrubber(b"sk_live_51H8x", &[pair]);
-    let basic = format!("Basic {}|user:sk_live_51H8x|sk_live_51H8x", BASE64_STANDARD.encode(pair));
+    let basic = format!(
+        "Basic {}|user:sk_live_51H8x|sk_live_51H8x",
+        BASE64_STANDARD.encode(pair)
+    );
     let out = through(&mut given, [basic.as_bytes()]);
     assert_eq!(shown(&out), format!("Basic {MARK}|{MARK}|{MARK}"));
     // A secret that is too short itself may have been made into something long enough.
     let mut short = scrubber(b"abc", &[b"Bearer abc"]);
-    assert_eq!(through(&mut short, [&b"Bearer abc, abc"[..]]), format!("{MARK}, abc").into_bytes());
+    assert_eq!(
+        through(&mut short, [&b"Bearer abc, abc"[..]]),
+        format!("{MARK}, abc").into_bytes()
+    );
 }
 
 #[test]
 fn a_secret_is_found_without_the_blanks_at_its_ends() {
-    assert_eq!(scrubbed(b"  sk_live_1234\n", b"<sk_live_1234>"), format!("<{MARK}>"));
+    assert_eq!(
+        scrubbed(b"  sk_live_1234\n", b"<sk_live_1234>"),
+        format!("<{MARK}>")
+    );
     assert!(!scrubbable(&SecretBytes::new(b"  1234567 \n".to_vec())));
     assert!(!scrubbable(&SecretBytes::new(b"1234567".to_vec())));
     assert!(scrubbable(&SecretBytes::new(b"12345678".to_vec())));
@@ -170,8 +213,13 @@ fn an_answer_that_begins_like_the_secret_everywhere_is_given_up() {
 
 #[test]
 fn long_secrets_are_found_in_small_pieces() {
-    let secret: Vec<u8> = (0..20_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    for form in of_bytes(&secret).into_iter().filter(|form| form.name.ends_with(['n', 'x', '0'])) {
+    let secret: Vec<u8> = (0..20_000_u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    for form in of_bytes(&secret)
+        .into_iter()
+        .filter(|form| form.name.ends_with(['n', 'x', '0']))
+    {
         let out = through(&mut scrubber(&secret, &[]), form.text.chunks(100));
         let left = form.text.len() - form.gone.len() + MARK.len();
         assert_eq!(out.len(), left, "{}", form.name);
@@ -198,7 +246,10 @@ fn pieces<'a>(text: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 fn surroundings() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..200),
-        prop::collection::vec(prop::sample::select(&b"%\\&#u0x41;+ =\n\r{}\"a"[..]), 0..200),
+        prop::collection::vec(
+            prop::sample::select(&b"%\\&#u0x41;+ =\n\r{}\"a"[..]),
+            0..200
+        ),
         "[ -~\\n]{0,200}".prop_map(String::into_bytes),
     ]
 }
