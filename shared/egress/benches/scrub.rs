@@ -26,7 +26,17 @@ fn main() {
         "{:24} {:>10} {:>10} {:>7}",
         "text", "copy MB/s", "scrub MB/s", "ratio"
     );
+    // Letters that no predictor of branches learns.
+    let mut state = 1_u32;
+    let letters: String = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b" etaoinshrdlucmfwypvbgkjqxz.ETA0123"[(state >> 16) as usize % 35])
+    })
+    .take(PIECE)
+    .collect();
     for (name, sample) in [
+        ("random letters", &*letters),
+        ("source code", include_str!("../src/url.rs")),
         (
             "prose",
             "The quick brown fox jumps over the lazy dog, and the dog does not mind; it sleeps on.\n",

@@ -117,6 +117,13 @@ fn nothing_is_held_back_that_cannot_be_the_secret() {
         assert_eq!(scrubber.push(event.into()).unwrap(), event);
         assert_eq!(scrubber.held(), 0);
     }
+    // Whatever an event ends with.
+    for end in b' '..0x7f {
+        for newline in ["\n\n", "\r\n\r\n"] {
+            let event = format!("data: {}{newline}", char::from(end));
+            assert_eq!(scrubber.push(event.clone().into()).unwrap(), event);
+        }
+    }
     // As long as it can be, and no longer.
     assert_eq!(scrubber.push("data: sk_live_".into()).unwrap(), "data: ");
     assert_eq!(scrubber.held(), 8);

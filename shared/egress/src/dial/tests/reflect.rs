@@ -314,6 +314,16 @@ async fn an_answer_without_the_secret_comes_back_byte_for_byte() {
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8)
         .collect();
     assert!(reflected(answer("", &body)).await.unwrap().body == body);
+    // One that ends with what could have become the secret, too.
+    let ends: &[u8] = b"ends with canary-5ecre";
+    assert_eq!(reflected(answer("", ends)).await.unwrap().body, ends);
+    assert_eq!(
+        reflected(answer("content-encoding: gzip\r\n", &gzip(ends)))
+            .await
+            .unwrap()
+            .body,
+        ends
+    );
     for (encoding, encode) in ENCODERS {
         let answer = answer(&format!("content-encoding: {encoding}\r\n"), &encode(&body));
         assert!(reflected(answer).await.unwrap().body == body, "{encoding}");
