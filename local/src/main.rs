@@ -66,7 +66,7 @@ To paste:
   export TOKEN={token}
 
   curl -X PUT $BYOK/secrets/example -H \"Authorization: Bearer $TOKEN\" \\
-       -d '{{\"value\":\"hello\",\"policy\":{{\"destinations\":[{{\"url\":\"https://example.com/\"}}]}}}}'
+       -d '{{\"value\":\"a-secret-to-try\",\"policy\":{{\"destinations\":[{{\"url\":\"https://example.com/\"}}]}}}}'
   curl $BYOK/secrets/example -H \"Authorization: Bearer $TOKEN\"
   curl -X POST $BYOK/secrets/example/use -H \"Authorization: Bearer $TOKEN\" \\
        -d '{{\"request\":{{\"method\":\"GET\",\"url\":\"https://example.com/\"}}}}'

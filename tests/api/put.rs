@@ -66,7 +66,11 @@ async fn text_json_and_bytes_come_back_exactly() {
             json!("t\u{e9}xt with spaces & \"signs\""),
             "t%C3%A9xt%20with%20spaces%20%26%20%22signs%22",
         ),
-        ("value_base64", json!("AAEC/w=="), "%00%01%02%FF"),
+        (
+            "value_base64",
+            json!("AAEC/wABAv8="),
+            "%00%01%02%FF%00%01%02%FF",
+        ),
         (
             "value_json",
             json!({"user": "a"}),
@@ -129,6 +133,10 @@ async fn what_is_wrong_with_a_put_is_said_by_field_and_never_by_value() {
         (
             json!({"value": canary, "policy": {}, "expires_at": "2001-01-01T00:00:00Z"}),
             "expires_at",
+        ),
+        (
+            json!({"value": "7 bytes", "policy": {"destinations": [{"url": "https://api.example.com/"}]}}),
+            "value",
         ),
         (
             json!({"value": canary, "policy": {}, "expires_at": "9999-12-31T23:59:59-01:00"}),

@@ -73,7 +73,7 @@ async fn every_right_to_a_table_in_the_template_is_used_by_its_role() {
     let tenant = Tenant::of(&world).await;
     let upstream = Upstream::start().await.unwrap();
     // Everything that a caller can do, once.
-    for value in ["one", "two"] {
+    for value in ["the-first-value", "the-second-value"] {
         tenant.put("thing", value, &upstream).await;
     }
     assert_eq!(jobs(&tenant, &upstream).await, ALL);

@@ -282,7 +282,7 @@ async fn every_flipped_byte_of_what_is_stored_sealed_or_wrapped_is_refused() {
     let tenant = Tenant::new().await;
     let world = tenant.world;
     let upstream = Upstream::start().await.unwrap();
-    tenant.put("one", "short", &upstream).await;
+    tenant.put("one", "shortest", &upstream).await;
     let whole = item(world, tenant.workspace.as_str(), "S#one").await;
     let mut flips = 0;
     for (attribute, value) in whole.as_object().unwrap() {

@@ -11,7 +11,10 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::Value;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 use tokio::{
     net::TcpListener,
     sync::{Mutex, mpsc, oneshot},
@@ -19,6 +22,16 @@ use tokio::{
 
 /// Where the runtime looks for it.
 pub(crate) const ADDRESS: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// The listener at that address, taken before anything else of this process takes a port.
+static LISTENER: OnceLock<std::net::TcpListener> = OnceLock::new();
+
+/// Takes the address.
+pub(crate) fn reserve() {
+    let listener = std::net::TcpListener::bind(std::env::var(ADDRESS).unwrap()).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    LISTENER.set(listener).unwrap();
+}
 
 type Answer = oneshot::Sender<Result<Value, String>>;
 
@@ -46,9 +59,8 @@ impl Function {
             )
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .with_state(api);
-        let listener = TcpListener::bind(std::env::var(ADDRESS).unwrap())
-            .await
-            .unwrap();
+        let listener = LISTENER.get().unwrap().try_clone().unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
         tokio::spawn(async move { axum::serve(listener, served).await });
         std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -44,6 +44,9 @@ impl PutRequest {
         }
         let policy = Policy::parse(&policy, expires_at)
             .map_err(|error| Problem::invalid(error.field, error.rule))?;
+        if !policy.destinations().is_empty() && !egress::scrubbable(&value) {
+            return Err(Problem::invalid("value", egress::SCRUBBABLE_RULE));
+        }
         if !egress::fits(&policy, &value) {
             return Err(Problem::invalid(
                 "value",

@@ -276,8 +276,8 @@ impl UseSecret {
                 InjectError::NotInjectable => Problem::new(Code::Conflict)
                     .because("The secret's bytes do not fit into the slot of its policy."),
                 InjectError::SlotTaken => Problem::invalid(
-                    "request.url",
-                    "without the query parameter that the secret goes into",
+                    "request",
+                    "without anything of its own in the slot that the secret goes into",
                 ),
                 InjectError::NoSlot => Problem::invalid(
                     "request.body",

@@ -108,8 +108,9 @@ enum Method {
     Options,
 }
 
-/// The slot that the secret is put into: a header, the password of Basic, or a
-/// parameter of the query.
+/// The slot that the secret is put into: a header, the password of Basic, a
+/// parameter of the query, a cookie, a field of a form, a value of a JSON body, or one
+/// segment behind the destination's path.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 enum Inject {
@@ -124,6 +125,22 @@ enum Inject {
     },
     Query {
         query: String,
+    },
+    Cookie {
+        cookie: String,
+    },
+    Form {
+        form: String,
+    },
+    JsonPointer {
+        /// RFC 6901, to a value that the caller's body has; it is replaced.
+        #[schema(example = "/auth/key")]
+        json_pointer: String,
+    },
+    Path {
+        /// With `{secret}` once.
+        #[schema(example = "bot{secret}")]
+        path: String,
     },
 }
 
