@@ -6,6 +6,7 @@
 
 mod world;
 
+mod audit;
 mod cut;
 mod events;
 mod key;

@@ -5,12 +5,9 @@ use bytes::Bytes;
 use envelope::WorkspaceId;
 use http::Request;
 use http_body_util::Full;
-use local::{StackConfig, Upstream, client::Answer};
+use local::{Upstream, client::Answer};
 use serde_json::{Value, json};
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::atomic::Ordering;
 use time::{Duration, OffsetDateTime};
 
 /// All that a caller sees of an answer, request ids and the date aside.
@@ -303,15 +300,7 @@ async fn a_revoked_token_fails_at_the_next_call() {
 
 #[tokio::test]
 async fn a_token_ends_at_its_time() {
-    let moved = Arc::new(AtomicI64::new(0));
-    let clock = Arc::clone(&moved);
-    let world = World::own(|config| StackConfig {
-        clock: api::Clock::from_fn(move || {
-            OffsetDateTime::now_utc() + Duration::seconds(clock.load(Ordering::SeqCst))
-        }),
-        ..config
-    })
-    .await;
+    let (world, moved) = World::with_moved_clock().await;
     let tenant = Tenant::of(&world).await;
     let end = OffsetDateTime::now_utc() + Duration::hours(1);
     let end = end

@@ -29,10 +29,11 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        LazyLock,
-        atomic::{AtomicU32, Ordering},
+        Arc, LazyLock,
+        atomic::{AtomicI64, AtomicU32, Ordering},
     },
 };
+use time::{Duration, OffsetDateTime};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tower::ServiceExt;
 
@@ -116,6 +117,21 @@ impl World {
             _runtime: None,
             _folder: folder,
         }
+    }
+
+    /// A stack for one test alone whose clock is ahead by as many seconds as the
+    /// number says that comes with it.
+    pub(crate) async fn with_moved_clock() -> (Self, Arc<AtomicI64>) {
+        let ahead = Arc::new(AtomicI64::new(0));
+        let seconds = Arc::clone(&ahead);
+        let world = Self::own(|config| StackConfig {
+            clock: api::Clock::from_fn(move || {
+                OffsetDateTime::now_utc() + Duration::seconds(seconds.load(Ordering::SeqCst))
+            }),
+            ..config
+        })
+        .await;
+        (world, ahead)
     }
 
     /// Sends one request through the edge.
