@@ -86,7 +86,7 @@ impl EncryptionContext {
     pub fn new(place: &Place, policy: &PolicyDigest) -> Self {
         Self::of(
             &place.broker,
-            &place.workspace,
+            place.workspace.as_str(),
             place.name.as_str().to_owned(),
             place.version.to_string(),
             policy,
@@ -99,8 +99,22 @@ impl EncryptionContext {
     pub fn probe(broker: &BrokerId, workspace: &WorkspaceId) -> Self {
         Self::of(
             broker,
-            workspace,
+            workspace.as_str(),
             "$probe".to_owned(),
+            "0".to_owned(),
+            &PolicyDigest::of(b""),
+        )
+    }
+
+    /// The context of a question about the deployment's own canary key:
+    /// `byok:workspace` and `byok:secret` are `$canary`, which no workspace and no
+    /// secret can be called.
+    #[must_use]
+    pub fn canary(broker: &BrokerId) -> Self {
+        Self::of(
+            broker,
+            "$canary",
+            "$canary".to_owned(),
             "0".to_owned(),
             &PolicyDigest::of(b""),
         )
@@ -114,14 +128,14 @@ impl EncryptionContext {
 
     fn of(
         broker: &BrokerId,
-        workspace: &WorkspaceId,
+        workspace: &str,
         secret: String,
         version: String,
         policy: &PolicyDigest,
     ) -> Self {
         let values = [
             broker.as_str().to_owned(),
-            workspace.as_str().to_owned(),
+            workspace.to_owned(),
             secret,
             version,
             policy.text(),
@@ -179,6 +193,14 @@ mod tests {
                 ("byok:policy", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"),
             ]
         );
+    }
+
+    #[test]
+    fn the_canarys_context_can_be_no_workspaces() {
+        let pairs = EncryptionContext::canary(&BrokerId::parse("prod").unwrap());
+        let values: Vec<_> = pairs.pairs().iter().map(|(_, value)| value).collect();
+        assert_eq!(values[..4], ["prod", "$canary", "$canary", "0"]);
+        assert!(WorkspaceId::parse(values[1]).is_err() && SecretName::parse(values[2]).is_err());
     }
 
     #[derive(serde::Deserialize)]

@@ -31,8 +31,13 @@ pub enum Refusal {
     Integrity,
     /// KMS says that the request or the key's kind is wrong for this operation.
     Unsupported,
-    /// KMS does not know who the broker is: its own credentials are at fault.
+    /// The fault is the broker's own: its credentials, which KMS does not know, its
+    /// rights at AWS, without which no customer's consent helps, or the
+    /// deployment's own keys.
     Misconfigured,
+    /// KMS works in one Region at a time, and there is no key of the workspace in
+    /// the Region asked that can read what lies in the other. Nothing was asked.
+    OtherRegion,
 }
 
 impl Refusal {
@@ -50,7 +55,8 @@ impl Refusal {
             | Self::Unavailable
             | Self::Integrity
             | Self::Unsupported
-            | Self::Misconfigured => false,
+            | Self::Misconfigured
+            | Self::OtherRegion => false,
         }
     }
 
@@ -61,7 +67,7 @@ impl Refusal {
     }
 }
 
-/// A KMS operation, by the name that CloudTrail and key policies give it.
+/// A KMS operation, by the name that CloudTrail gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KmsOperation {
     /// `GenerateDataKey`: a put.
@@ -70,6 +76,13 @@ pub enum KmsOperation {
     Decrypt,
     /// `DescribeKey`: a look at the key.
     DescribeKey,
+    /// `ReEncrypt`: a move to another key, key material or context. Key policies and
+    /// grants name its two halves, `ReEncryptFrom` and `ReEncryptTo`.
+    ReEncrypt,
+    /// `GenerateMac`, with the deployment's own keys.
+    GenerateMac,
+    /// `VerifyMac`, with the deployment's own keys.
+    VerifyMac,
 }
 
 impl KmsOperation {
@@ -80,6 +93,9 @@ impl KmsOperation {
             Self::GenerateDataKey => "GenerateDataKey",
             Self::Decrypt => "Decrypt",
             Self::DescribeKey => "DescribeKey",
+            Self::ReEncrypt => "ReEncrypt",
+            Self::GenerateMac => "GenerateMac",
+            Self::VerifyMac => "VerifyMac",
         }
     }
 }

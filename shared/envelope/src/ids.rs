@@ -141,148 +141,10 @@ impl fmt::Display for SecretVersion {
     }
 }
 
-/// The ARN of a KMS key, `arn:<partition>:kms:<region>:<account>:key/<id>`: the
-/// KEK's name, which is all of the KEK that the broker ever has. The key's id is
-/// a UUID, or `mrk-` and 32 hexadecimal digits for a multi-Region key (AWS KMS
-/// Developer Guide, "Key identifiers"). An alias is not a key: it can be moved.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KeyArn {
-    text: String,
-    region: (usize, usize),
-    account: (usize, usize),
-}
-
-impl KeyArn {
-    /// Takes untrusted text.
-    ///
-    /// # Errors
-    /// The text is not the ARN of a KMS key.
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        let wrong = |rule| InvalidId {
-            kind: "KMS key ARN",
-            rule,
-        };
-        const FORM: &str = "arn:aws:kms:<region>:<12-digit account>:key/<key id>";
-        let parts: Vec<&str> = text.splitn(6, ':').collect();
-        let [arn, partition, service, region, account, resource] = parts[..] else {
-            return Err(wrong(FORM));
-        };
-        let plain = |part: &str| {
-            (1..=32).contains(&part.len())
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if arn != "arn"
-            || !(partition == "aws" || partition.starts_with("aws-"))
-            || !plain(partition)
-            || service != "kms"
-            || !plain(region)
-            || account.len() != 12
-            || !account.bytes().all(|b| b.is_ascii_digit())
-        {
-            return Err(wrong(FORM));
-        }
-        if resource.starts_with("alias/") {
-            return Err(wrong(
-                "the key's own ARN is needed, not an alias, which can be moved to another key",
-            ));
-        }
-        let Some(id) = resource.strip_prefix("key/") else {
-            return Err(wrong(FORM));
-        };
-        if !is_key_id(id) {
-            return Err(wrong(
-                "the key id is a UUID, or mrk- and 32 hexadecimal digits",
-            ));
-        }
-        let region_at = arn.len() + partition.len() + service.len() + 3;
-        let account_at = region_at + region.len() + 1;
-        Ok(Self {
-            text: text.to_owned(),
-            region: (region_at, region_at + region.len()),
-            account: (account_at, account_at + account.len()),
-        })
-    }
-
-    /// The whole ARN.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The Region that the key lives in; its KMS is called there.
-    #[must_use]
-    pub fn region(&self) -> &str {
-        &self.text[self.region.0..self.region.1]
-    }
-
-    /// The 12-digit id of the account that owns the key.
-    #[must_use]
-    pub fn account(&self) -> &str {
-        &self.text[self.account.0..self.account.1]
-    }
-}
-
-impl fmt::Display for KeyArn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl FromStr for KeyArn {
-    type Err = InvalidId;
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        Self::parse(text)
-    }
-}
-
-fn is_key_id(id: &str) -> bool {
-    let hex = |part: &str| {
-        part.bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    if let Some(digits) = id.strip_prefix("mrk-") {
-        return digits.len() == 32 && hex(digits);
-    }
-    let parts: Vec<&str> = id.split('-').collect();
-    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(|part| hex(part))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    const ARN: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-
-    #[test]
-    fn a_key_arn_tells_its_region_and_account() {
-        let arn = KeyArn::parse(ARN).unwrap();
-        assert_eq!(
-            (arn.as_str(), arn.region(), arn.account()),
-            (ARN, "eu-west-1", "111122223333")
-        );
-    }
-
-    #[test]
-    fn what_only_looks_like_a_key_arn_is_refused() {
-        for text in [
-            "",
-            "1234abcd-12ab-34cd-56ef-1234567890ab",
-            "arn:aws:kms:eu-west-1:111122223333:alias/mine",
-            "arn:aws:kms:eu-west-1:11112222333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-            "arn:aws:kms::111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-            "arn:aws:s3:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-            "arn:evil:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-            "arn:aws:kms:eu-west-1.evil.example/:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-            "arn:aws:kms:eu-west-1:111122223333:key/1234ABCD-12ab-34cd-56ef-1234567890ab",
-            "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab ",
-            "arn:aws:kms:eu-west-1:111122223333:key/mrk-1234",
-        ] {
-            assert!(KeyArn::parse(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn the_bounds_of_each_grammar_hold() {
@@ -323,15 +185,6 @@ mod tests {
             prop_assert!(BrokerId::parse(&ws).is_ok());
             prop_assert!(SecretName::parse(&name).is_ok());
             prop_assert_eq!(u64::from(SecretVersion::new(n).unwrap().number()), n);
-        }
-
-        #[test]
-        fn an_arn_with_one_character_changed_names_another_key_or_none(at in 0usize..75, with in any::<char>()) {
-            let changed: String = ARN.chars().enumerate().map(|(i, c)| if i == at { with } else { c }).collect();
-            if let Ok(arn) = KeyArn::parse(&changed) {
-                prop_assert_eq!(arn.as_str(), changed.as_str());
-                prop_assert!(arn.account().len() == 12 && !arn.region().is_empty());
-            }
         }
     }
 }

@@ -1,28 +1,48 @@
 //! The AWS KMS adapter.
 //!
 //! [`Kms`] is built once and handed out as narrow handles, each of which can do
-//! one thing: [`Wrap`] makes data keys, [`Unwrap`] opens them, [`Inspect`] looks
-//! at keys. A function holds the handles that its job needs and no more.
+//! one thing: [`Wrap`] makes data keys, [`Unwrap`] opens them, [`Rewrap`] moves
+//! them, [`Inspect`] looks at keys, [`Probe`] asks what KMS would do, [`MakeMac`]
+//! and [`CheckMac`] authenticate records. A function holds the handles that its
+//! job needs and no more.
 //!
 //! Retries are ours and the SDK's are off, so that each attempt's request id is
 //! kept and no attempt outlives the time that the call has. Errors are told
-//! apart by code, never by text.
+//! apart by code, never by text. A customer's denial is told from the broker's
+//! own missing rights where there is a canary: see [`Kms::with_canary`].
 
 mod attempts;
+mod canary;
+mod inspect;
+mod mac;
+mod probe;
+mod rewrap;
+
+pub use inspect::{Inspect, KeyDescription, KeyState};
+pub use mac::{CheckMac, MakeMac};
+pub use probe::{Asked, Probe};
+pub use rewrap::{Rewrap, RewrapRequest, Rewrapped};
 
 use attempts::{ATTEMPT, Attempts, Reason, Refused};
+use canary::Canary;
 
 use crate::{
-    DATA_KEY_LEN, DataKey, EncryptionContext, KeyArn, KmsFailure, KmsOperation, Refusal,
-    WrappedDataKey, aws::AwsAccess,
+    BrokerId, DATA_KEY_LEN, DataKey, EncryptionContext, KeyArn, KmsFailure, KmsOperation,
+    RecordKind, Refusal, WrappedDataKey, aws::AwsAccess,
 };
 use aws_sdk_kms::{
     Client,
+    client::customize::CustomizableOperation,
     config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
     error::{ProvideErrorMetadata, SdkError},
-    operation::RequestId,
-    primitives::Blob,
-    types::{DataKeySpec, KeyMetadata, KeyState as AwsKeyState},
+    operation::{
+        RequestId, decrypt::DecryptOutput, generate_mac::GenerateMacOutput,
+        re_encrypt::ReEncryptOutput,
+    },
+    primitives::{Blob, DateTime},
+    types::{
+        DataKeySpec, DryRunModifierType, KeyMetadata, KeyState as AwsKeyState, MacAlgorithmSpec,
+    },
 };
 use std::{
     collections::HashMap,
@@ -38,7 +58,10 @@ const BLOB: RangeInclusive<usize> = 1..=6144;
 
 /// KMS in every Region, for one role. Cheap to clone.
 #[derive(Clone)]
-pub struct Kms(Arc<Regions>);
+pub struct Kms {
+    regions: Arc<Regions>,
+    canary: Option<Arc<Canary>>,
+}
 
 struct Regions {
     access: AwsAccess,
@@ -51,11 +74,27 @@ impl Kms {
     /// called at AWS, in the Region of its ARN.
     #[must_use]
     pub fn new(access: AwsAccess, endpoint: Option<String>) -> Self {
-        Self(Arc::new(Regions {
-            access,
-            endpoint,
-            clients: Mutex::default(),
-        }))
+        Self {
+            regions: Arc::new(Regions {
+                access,
+                endpoint,
+                clients: Mutex::default(),
+            }),
+            canary: None,
+        }
+    }
+
+    /// The same with a key of the deployment's own, of which whatever is denied on
+    /// a customer's key is asked too, without effect (`DryRun`): a denial there is
+    /// the broker's own fault ([`Refusal::Misconfigured`]) and says nothing of the
+    /// customer. The key's policy allows the role everything that is asked:
+    /// GenerateDataKey, Decrypt, ReEncryptFrom, ReEncryptTo and DescribeKey.
+    #[must_use]
+    pub fn with_canary(self, key: KeyArn, broker: &BrokerId) -> Self {
+        Self {
+            canary: Some(Arc::new(Canary::new(key, broker))),
+            ..self
+        }
     }
 
     /// The handle that can make data keys.
@@ -70,40 +109,67 @@ impl Kms {
         Unwrap(self.clone())
     }
 
+    /// The handle that can move wrapped data keys to another key or context.
+    #[must_use]
+    pub fn rewrap(&self) -> Rewrap {
+        Rewrap::new(self.clone())
+    }
+
     /// The handle that can look at keys.
     #[must_use]
     pub fn inspect(&self) -> Inspect {
-        Inspect(self.clone())
+        Inspect::new(self.clone())
     }
 
-    /// The client of the Region that the key lives in; made once.
-    fn client(&self, key: &KeyArn) -> Client {
+    /// The handle that can ask what KMS would do, and do nothing.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        Probe::new(self.clone())
+    }
+
+    /// The handle that can make the MACs of one kind of record, under a key of
+    /// the deployment's own.
+    #[must_use]
+    pub fn make_mac(&self, kind: RecordKind, key: KeyArn, broker: BrokerId) -> MakeMac {
+        MakeMac::new(self.clone(), kind, key, broker)
+    }
+
+    /// The handle that can check the MACs of one kind of record. What passed is
+    /// remembered by this handle and its clones.
+    #[must_use]
+    pub fn check_mac(&self, kind: RecordKind, key: KeyArn, broker: BrokerId) -> CheckMac {
+        CheckMac::new(self.clone(), kind, key, broker)
+    }
+
+    /// The client of a Region; made once.
+    fn client(&self, region: &str) -> Client {
         let mut clients = self
-            .0
+            .regions
             .clients
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(key.region()) {
+        if let Some(client) = clients.get(region) {
             return client.clone();
         }
         // A caller can make up Regions; AWS has fewer than this.
         if clients.len() >= REGIONS_MAX {
             clients.clear();
         }
+        let access = &self.regions.access;
         let mut config = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .http_client(self.0.access.http())
-            .credentials_provider(self.0.access.credentials())
-            .region(Region::new(key.region().to_owned()))
+            .http_client(access.http())
+            .credentials_provider(access.credentials())
+            .region(Region::new(region.to_owned()))
             .retry_config(RetryConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(ATTEMPT / 2)
                     .build(),
             );
-        config.set_endpoint_url(self.0.endpoint.clone());
+        config.set_endpoint_url(self.regions.endpoint.clone());
         let client = Client::from_conf(config.build());
-        clients.insert(key.region().to_owned(), client.clone());
+        clients.insert(region.to_owned(), client.clone());
         client
     }
 }
@@ -147,7 +213,7 @@ impl Wrap {
         time: Duration,
     ) -> Result<Wrapped, KmsFailure> {
         const OPERATION: KmsOperation = KmsOperation::GenerateDataKey;
-        let client = self.0.client(kek);
+        let client = self.0.client(kek.region());
         let mut attempts = Attempts::new(OPERATION, time);
         let output = loop {
             let call = client
@@ -161,7 +227,7 @@ impl Wrap {
                 Ok(output) => break output,
                 Err(refused) => {
                     attempts
-                        .refused(refused, &self.0, kek, grant_tokens)
+                        .refused(refused, &self.0, &[kek.clone().into()], grant_tokens)
                         .await?
                 }
             }
@@ -258,12 +324,7 @@ impl Unwrap {
             Decrypted::Would(request_id) => Ok(request_id),
             Decrypted::Plain(output) => {
                 let call = attempts.call(output.request_id(), None);
-                // Not asked for, and so not kept.
-                drop(
-                    output
-                        .plaintext
-                        .map(|plaintext| DataKey::take(&mut plaintext.into_inner())),
-                );
+                discard(output.plaintext);
                 Err(attempts.disbelieved(&call))
             }
         }
@@ -280,7 +341,7 @@ impl Unwrap {
         if !request.allowed.contains(kek) || !could_be_a_blob {
             return Err(attempts.failure(Refusal::Integrity, None));
         }
-        let client = self.0.client(kek);
+        let client = self.0.client(kek.region());
         loop {
             let mut call = client
                 .decrypt()
@@ -291,26 +352,20 @@ impl Unwrap {
             if dry_run {
                 call = call.dry_run(true);
             }
-            let mut call = call.customize();
-            if let Some(receipt) = request.receipt {
-                let product = format!("byok-receipt/{receipt}");
-                call = call.mutate_request(move |http| {
-                    let agent = http.headers().get("user-agent").unwrap_or_default();
-                    let agent = format!("{agent} {product}");
-                    http.headers_mut()
-                        .insert("user-agent", agent.trim_start().to_owned());
-                });
-            }
+            let call = with_receipt(call.customize(), request.receipt);
             match attempts.judge(call.send()).await {
                 Ok(output) => return Ok(Decrypted::Plain(Box::new(output))),
-                Err(refused)
-                    if dry_run && refused.code.as_deref() == Some("DryRunOperationException") =>
-                {
+                Err(refused) if dry_run && refused.would() => {
                     return Ok(Decrypted::Would(refused.request_id.unwrap_or_default()));
                 }
                 Err(refused) => {
                     attempts
-                        .refused(refused, &self.0, kek, request.grant_tokens)
+                        .refused(
+                            refused,
+                            &self.0,
+                            &[kek.clone().into()],
+                            request.grant_tokens,
+                        )
                         .await?
                 }
             }
@@ -319,127 +374,8 @@ impl Unwrap {
 }
 
 enum Decrypted {
-    Plain(Box<aws_sdk_kms::operation::decrypt::DecryptOutput>),
+    Plain(Box<DecryptOutput>),
     Would(String),
-}
-
-/// Looks at keys: `DescribeKey`, and nothing else.
-#[derive(Clone)]
-pub struct Inspect(Kms);
-
-/// The state of a KMS key (AWS KMS API Reference, `KeyMetadata.KeyState`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyState {
-    /// Usable.
-    Enabled,
-    /// Turned off by its owner.
-    Disabled,
-    /// Scheduled for deletion.
-    PendingDeletion,
-    /// Without key material: never imported, expired, or deleted.
-    PendingImport,
-    /// On its way to another state, or out of KMS's own reach for now.
-    Transient,
-}
-
-/// What DescribeKey tells of a key, as far as the broker asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyDescription {
-    /// The key's own ARN.
-    pub arn: String,
-    /// Its state.
-    pub state: KeyState,
-    /// `SYMMETRIC_DEFAULT` is the one that can wrap data keys.
-    pub spec: String,
-    /// `ENCRYPT_DECRYPT` is the one that can wrap data keys.
-    pub usage: String,
-    /// `CUSTOMER`, or `AWS` for a key that an AWS service manages.
-    pub manager: String,
-    /// Where its material comes from: `AWS_KMS`, `EXTERNAL`, `AWS_CLOUDHSM`, `EXTERNAL_KEY_STORE`.
-    pub origin: String,
-    /// Whether it is a multi-Region key.
-    pub multi_region: bool,
-    /// KMS's id of the call.
-    pub request_id: String,
-}
-
-impl Inspect {
-    /// Describes a key, within `time`.
-    ///
-    /// # Errors
-    /// KMS refused or could not be reached in time.
-    pub async fn describe(
-        &self,
-        key: &KeyArn,
-        grant_tokens: &[String],
-        time: Duration,
-    ) -> Result<KeyDescription, KmsFailure> {
-        let mut attempts = Attempts::new(KmsOperation::DescribeKey, time);
-        loop {
-            match describe(&self.0, key, grant_tokens, &mut attempts).await {
-                Ok(description) => return Ok(description),
-                Err(refused) => {
-                    attempts
-                        .refused(refused, &self.0, key, grant_tokens)
-                        .await?
-                }
-            }
-        }
-    }
-}
-
-async fn describe(
-    kms: &Kms,
-    key: &KeyArn,
-    grant_tokens: &[String],
-    attempts: &mut Attempts,
-) -> Result<KeyDescription, Refused> {
-    let call = kms
-        .client(key)
-        .describe_key()
-        .key_id(key.as_str())
-        .set_grant_tokens(Some(grant_tokens.to_vec()))
-        .send();
-    let output = attempts.judge(call).await?;
-    let request_id = output.request_id().unwrap_or_default().to_owned();
-    let same_key = |metadata: &KeyMetadata| metadata.arn() == Some(key.as_str());
-    let Some(metadata) = output.key_metadata.filter(same_key) else {
-        return Err(Refused {
-            refusal: Reason::Is(Refusal::Integrity),
-            code: None,
-            request_id: Some(request_id),
-        });
-    };
-    Ok(KeyDescription {
-        arn: key.as_str().to_owned(),
-        state: match metadata.key_state {
-            Some(AwsKeyState::Enabled) => KeyState::Enabled,
-            Some(AwsKeyState::Disabled) => KeyState::Disabled,
-            Some(AwsKeyState::PendingDeletion | AwsKeyState::PendingReplicaDeletion) => {
-                KeyState::PendingDeletion
-            }
-            Some(AwsKeyState::PendingImport) => KeyState::PendingImport,
-            _ => KeyState::Transient,
-        },
-        spec: metadata
-            .key_spec
-            .map(|spec| spec.as_str().to_owned())
-            .unwrap_or_default(),
-        usage: metadata
-            .key_usage
-            .map(|usage| usage.as_str().to_owned())
-            .unwrap_or_default(),
-        manager: metadata
-            .key_manager
-            .map(|manager| manager.as_str().to_owned())
-            .unwrap_or_default(),
-        origin: metadata
-            .origin
-            .map(|origin| origin.as_str().to_owned())
-            .unwrap_or_default(),
-        multi_region: metadata.multi_region.unwrap_or(false),
-        request_id,
-    })
 }
 
 fn pairs(context: &EncryptionContext) -> HashMap<String, String> {
@@ -448,6 +384,28 @@ fn pairs(context: &EncryptionContext) -> HashMap<String, String> {
         .iter()
         .map(|(key, value)| ((*key).to_owned(), value.clone()))
         .collect()
+}
+
+/// Carries a receipt's id in a call's user agent, into the customer's log.
+fn with_receipt<T, E, B>(
+    call: CustomizableOperation<T, E, B>,
+    receipt: Option<&str>,
+) -> CustomizableOperation<T, E, B> {
+    let Some(receipt) = receipt else {
+        return call;
+    };
+    let product = format!("byok-receipt/{receipt}");
+    call.mutate_request(move |http| {
+        let agent = http.headers().get("user-agent").unwrap_or_default();
+        let agent = format!("{agent} {product}");
+        http.headers_mut()
+            .insert("user-agent", agent.trim_start().to_owned());
+    })
+}
+
+/// Wipes a plaintext that was not asked for.
+fn discard(plaintext: Option<Blob>) {
+    drop(plaintext.map(|plaintext| DataKey::take(&mut plaintext.into_inner())));
 }
 
 const _: () = assert!(DATA_KEY_LEN == 32, "GenerateDataKey asks for AES_256");

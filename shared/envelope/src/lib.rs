@@ -11,17 +11,30 @@
 //! open(SealedSecret, DataKey, Place) -> SecretBytes
 //! ```
 //!
+//! A wrapped data key can be moved to another key or context, and the sealed bytes
+//! stay as they are. A record that says who may do what carries a MAC.
+//!
+//! ```text
+//! KMS ReEncrypt(KEK, wrapped, context -> KEK', context') -> WrappedDataKey   Rewrap
+//! KMS GenerateMac(digest of an AuthorityRecord) -> MAC                       MakeMac
+//! KMS VerifyMac(digest of an AuthorityRecord, MAC) -> yes or no              CheckMac
+//! KMS DescribeKey, and the others as dry runs                                Inspect, Probe
+//! ```
+//!
 //! What this room refuses to do: it caches no key and no secret, it knows no
 //! HTTP and no table, and it never opens anything of whose format, commitment,
-//! place or tag it is not sure; why, it does not tell.
+//! place or tag it is not sure; why, it does not tell. What it remembers is that
+//! a record of exactly these bytes had its own MAC.
 
 pub mod aws;
 mod context;
 mod data_key;
 mod error;
 mod ids;
+mod key_name;
 mod key_policy;
 pub mod kms;
+mod mac;
 mod seal;
 mod secret;
 mod wipe;
@@ -29,7 +42,9 @@ mod wipe;
 pub use context::{EncryptionContext, Place, PolicyDigest};
 pub use data_key::{DATA_KEY_LEN, DataKey, WrappedDataKey};
 pub use error::{IntegrityError, KmsFailure, KmsOperation, Refusal};
-pub use ids::{BrokerId, InvalidId, KeyArn, SecretName, SecretVersion, WorkspaceId};
-pub use key_policy::KeyPolicy;
+pub use ids::{BrokerId, InvalidId, SecretName, SecretVersion, WorkspaceId};
+pub use key_name::{KeyAlias, KeyArn, KeyName};
+pub use key_policy::{Job, KeyPolicy, PolicyFormat, Way, lint};
+pub use mac::{AuthorityRecord, MacError, RecordKind};
 pub use seal::{SealedSecret, open, seal};
 pub use secret::{SECRET_MAX, SecretBytes};

@@ -3,8 +3,12 @@
 //! A refusal is told by its code, never by its text; only what a moment may
 //! mend is asked again, with a jittered pause, inside the time that the call has.
 
-use super::{KeyState, Kms, KmsCall, ProvideErrorMetadata, RequestId, SdkError, describe};
-use crate::{KeyArn, KmsFailure, KmsOperation, Refusal};
+use super::{
+    KeyState, Kms, KmsCall, ProvideErrorMetadata, RequestId, SdkError,
+    canary::Whose,
+    inspect::{self, Look},
+};
+use crate::{KeyName, KmsFailure, KmsOperation, Refusal};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,6 +22,23 @@ pub(super) struct Refused {
     pub(super) refusal: Reason,
     pub(super) code: Option<String>,
     pub(super) request_id: Option<String>,
+}
+
+impl Refused {
+    /// KMS answered, but not for what was asked.
+    pub(super) fn disbelieved(request_id: Option<&str>) -> Self {
+        Self {
+            refusal: Reason::Is(Refusal::Integrity),
+            code: None,
+            request_id: request_id.map(str::to_owned),
+        }
+    }
+
+    /// Whether KMS says that it would do what a dry run asked (AWS KMS API
+    /// Reference, "DryRun": a success is this error).
+    pub(super) fn would(&self) -> bool {
+        self.code.as_deref() == Some("DryRunOperationException")
+    }
 }
 
 /// `KMSInvalidStateException` alone does not say which state: DescribeKey does.
@@ -57,11 +78,7 @@ impl Attempts {
         E: ProvideErrorMetadata,
         SdkError<E>: RequestId,
     {
-        let left = self
-            .until
-            .saturating_duration_since(Instant::now())
-            .min(ATTEMPT);
-        let Ok(answer) = tokio::time::timeout(left, attempt).await else {
+        let Ok(answer) = tokio::time::timeout(self.left().min(ATTEMPT), attempt).await else {
             return Err(Refused {
                 refusal: Reason::Is(Refusal::Unavailable),
                 code: None,
@@ -90,21 +107,26 @@ impl Attempts {
         })
     }
 
-    /// Pauses before the next attempt where one makes sense, and otherwise says why not.
+    /// Pauses before the next attempt where one makes sense, and otherwise says why
+    /// not. `keys` are those that the call named.
     pub(super) async fn refused(
         &mut self,
         refused: Refused,
         kms: &Kms,
-        key: &KeyArn,
+        keys: &[KeyName],
         grant_tokens: &[String],
     ) -> Result<(), KmsFailure> {
         self.request_ids.extend(refused.request_id);
-        let refusal = match refused.refusal {
-            Reason::Is(refusal) => refusal,
-            Reason::InvalidState => self.which_state(kms, key, grant_tokens).await,
+        let (refusal, again) = match refused.refusal {
+            Reason::Is(Refusal::AccessDenied) => self.whose_denial(kms).await,
+            Reason::Is(refusal) => (refusal, refusal.is_transient()),
+            Reason::InvalidState => {
+                let refusal = self.which_state(kms, keys, grant_tokens).await;
+                (refusal, refusal.is_transient())
+            }
         };
         let pause = jittered(self.pause);
-        if refusal.is_transient() && Instant::now() + pause < self.until {
+        if again && Instant::now() + pause < self.until {
             tokio::time::sleep(pause).await;
             self.pause = (self.pause * 2).min(Duration::from_secs(1));
             self.said = refused
@@ -122,20 +144,41 @@ impl Attempts {
         }
     }
 
-    /// Asks which state makes the key unusable. If that cannot be told, it is a
+    /// Asks which state makes a key unusable. If that cannot be told, it is a
     /// fault: only a definite answer changes what is believed of a key.
-    async fn which_state(&self, kms: &Kms, key: &KeyArn, grant_tokens: &[String]) -> Refusal {
-        let left = self.until.saturating_duration_since(Instant::now());
-        let mut attempt = Self::new(KmsOperation::DescribeKey, left);
-        match describe(kms, key, grant_tokens, &mut attempt)
-            .await
-            .map(|description| description.state)
-        {
-            Ok(KeyState::PendingDeletion) => Refusal::PendingDeletion,
-            Ok(KeyState::PendingImport) => Refusal::MaterialMissing,
-            Ok(KeyState::Disabled) => Refusal::Disabled,
-            Ok(KeyState::Enabled | KeyState::Transient) | Err(_) => Refusal::Unavailable,
+    async fn which_state(&self, kms: &Kms, keys: &[KeyName], grant_tokens: &[String]) -> Refusal {
+        for key in keys {
+            let mut attempt = Self::new(KmsOperation::DescribeKey, self.left());
+            let look = Look { key, grant_tokens };
+            match inspect::describe(kms, look, &mut attempt)
+                .await
+                .map(|description| description.state)
+            {
+                Ok(KeyState::PendingDeletion) => return Refusal::PendingDeletion,
+                Ok(KeyState::PendingImport) => return Refusal::MaterialMissing,
+                Ok(KeyState::Disabled) => return Refusal::Disabled,
+                Ok(KeyState::Enabled | KeyState::Transient) | Err(_) => {}
+            }
         }
+        Refusal::Unavailable
+    }
+
+    /// Asks the canary whether a denial is the customer's; and says whether the
+    /// call makes sense again. Without a canary it is taken for the customer's.
+    async fn whose_denial(&self, kms: &Kms) -> (Refusal, bool) {
+        let Some(canary) = &kms.canary else {
+            return (Refusal::AccessDenied, false);
+        };
+        match canary.asked(kms, self.operation, self.left()).await {
+            Whose::Theirs => (Refusal::AccessDenied, false),
+            Whose::Ours => (Refusal::Misconfigured, false),
+            Whose::Unknown { again } => (Refusal::Unavailable, again),
+        }
+    }
+
+    /// The time that the call still has.
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
     }
 
     pub(super) fn failure(&self, refusal: Refusal, code: Option<String>) -> KmsFailure {

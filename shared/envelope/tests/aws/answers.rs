@@ -1,6 +1,6 @@
 //! Where KMS says yes.
 
-use crate::house::{Ask, BROKER_ROLE, House, TIME, context, place, role_of};
+use crate::house::{Ask, BROKER_ROLE, House, TIME, context, named, place, role_of};
 use envelope::aws::AwsAccess;
 use envelope::kms::{KeyState, Kms};
 use envelope::{Refusal, SecretBytes, WrappedDataKey, open, seal};
@@ -183,10 +183,14 @@ async fn a_grant_token_makes_a_grant_usable_that_has_not_spread() {
     assert!(ask.would_unwrap(&unwrap).await.is_ok());
 
     assert_eq!(
-        inspect.describe(&key, &[], TIME).await.unwrap_err().refusal,
+        inspect
+            .describe(&named(&key), &[], TIME)
+            .await
+            .unwrap_err()
+            .refusal,
         Refusal::AccessDenied
     );
-    assert!(inspect.describe(&key, &tokens, TIME).await.is_ok());
+    assert!(inspect.describe(&named(&key), &tokens, TIME).await.is_ok());
 
     // It also carries the question that KMSInvalidStateException leads to.
     house.customer("ScheduleKeyDeletion", json!({"KeyId": key.as_str()}));
@@ -233,8 +237,11 @@ async fn a_former_kek_still_unwraps_while_the_binding_lists_it() {
 async fn describe_tells_a_keys_kind_and_follows_its_state() {
     let house = House::open().await;
     let inspect = house.broker().inspect();
-    let described = inspect.describe(&house.key, &[], TIME).await.unwrap();
-    assert_eq!(described.arn, house.key.as_str());
+    let described = inspect
+        .describe(&named(&house.key), &[], TIME)
+        .await
+        .unwrap();
+    assert_eq!(described.arn, house.key);
     assert_eq!(
         [
             &described.spec,
@@ -262,11 +269,17 @@ async fn describe_tells_a_keys_kind_and_follows_its_state() {
         ("ScheduleKeyDeletion", KeyState::PendingDeletion),
     ] {
         house.customer(operation, key_id.clone());
-        let described = inspect.describe(&house.key, &[], TIME).await.unwrap();
+        let described = inspect
+            .describe(&named(&house.key), &[], TIME)
+            .await
+            .unwrap();
         assert_eq!(described.state, state, "{operation}");
     }
     let external = house.create_key_open_to_the_broker(json!({"Origin": "EXTERNAL"}));
-    let described = inspect.describe(&external, &[], TIME).await.unwrap();
+    let described = inspect
+        .describe(&named(&external), &[], TIME)
+        .await
+        .unwrap();
     assert_eq!(
         (described.state, described.origin.as_str()),
         (KeyState::PendingImport, "EXTERNAL")

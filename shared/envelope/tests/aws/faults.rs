@@ -1,6 +1,6 @@
 //! Where KMS does not answer, or says "not now": an outage is not a revocation.
 
-use crate::house::{Ask, House, SHORT, TIME, context};
+use crate::house::{Ask, House, SHORT, TIME, context, named};
 use envelope::aws::AwsAccess;
 use envelope::kms::Kms;
 use envelope::{KmsFailure, Refusal};
@@ -109,7 +109,7 @@ async fn wrap_and_describe_are_asked_again_too() {
     house
         .broker()
         .inspect()
-        .describe(&house.key, &[], TIME)
+        .describe(&named(&house.key), &[], TIME)
         .await
         .unwrap();
     assert_eq!(house.events("DescribeKey").len(), 4);
@@ -124,7 +124,7 @@ async fn wrap_and_describe_are_asked_again_too() {
     let failure = house
         .broker()
         .inspect()
-        .describe(&house.key, &[], SHORT)
+        .describe(&named(&house.key), &[], SHORT)
         .await
         .unwrap_err();
     assert_eq!(failure.refusal, Refusal::Throttled);

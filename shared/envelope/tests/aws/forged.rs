@@ -1,6 +1,6 @@
 //! A KMS, or something in its place, that answers what was not asked.
 
-use crate::house::{Ask, SHORT, TIME, context};
+use crate::house::{Ask, SHORT, TIME, context, named};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use envelope::aws::AwsAccess;
 use envelope::kms::Kms;
@@ -10,17 +10,19 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-const OTHER: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ac";
+pub(crate) const KEY: &str =
+    "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+pub(crate) const OTHER: &str =
+    "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ac";
 
 /// Answers every request with one status and body, and keeps the requests' bodies.
-struct Liar {
-    kms: Kms,
+pub(crate) struct Liar {
+    pub(crate) kms: Kms,
     requests: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Liar {
-    async fn saying(status: u16, body: impl ToString) -> Self {
+    pub(crate) async fn saying(status: u16, body: impl ToString) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let body = body.to_string();
@@ -49,7 +51,7 @@ impl Liar {
         }
     }
 
-    fn requests(&self) -> Vec<Value> {
+    pub(crate) fn requests(&self) -> Vec<Value> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -70,7 +72,7 @@ async fn read_body(stream: &mut TcpStream) -> Vec<u8> {
     body
 }
 
-fn wrapped() -> WrappedDataKey {
+pub(crate) fn wrapped() -> WrappedDataKey {
     WrappedDataKey {
         ciphertext: vec![1; 100],
         key: KeyArn::parse(KEY).unwrap(),
@@ -78,7 +80,7 @@ fn wrapped() -> WrappedDataKey {
     }
 }
 
-fn base64(length: usize) -> String {
+pub(crate) fn base64(length: usize) -> String {
     BASE64_STANDARD.encode(vec![7; length])
 }
 
@@ -185,7 +187,7 @@ async fn a_description_of_another_key_is_not_believed() {
         let failure = liar
             .kms
             .inspect()
-            .describe(&wrapped().key, &[], TIME)
+            .describe(&named(&wrapped().key), &[], TIME)
             .await
             .unwrap_err();
         assert_eq!(failure.refusal, Refusal::Integrity, "{answer}");
@@ -202,7 +204,7 @@ async fn a_key_in_a_state_that_this_program_does_not_know_is_not_called_enabled(
         let described = liar
             .kms
             .inspect()
-            .describe(&wrapped().key, &[], TIME)
+            .describe(&named(&wrapped().key), &[], TIME)
             .await
             .unwrap();
         assert_eq!(

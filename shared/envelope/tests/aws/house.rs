@@ -3,7 +3,7 @@
 use envelope::aws::AwsAccess;
 use envelope::kms::{Kms, Unwrap, UnwrapRequest, Unwrapped, Wrap, Wrapped};
 use envelope::{
-    BrokerId, EncryptionContext, KeyArn, KmsFailure, Place, PolicyDigest, SecretName,
+    BrokerId, EncryptionContext, KeyArn, KeyName, KmsFailure, Place, PolicyDigest, SecretName,
     SecretVersion, WorkspaceId, WrappedDataKey,
 };
 use local_kms::{Config, KmsError, LocalKms, Principal};
@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 pub(crate) const REGION: &str = "eu-west-1";
 const CUSTOMER: &str = "AKIAIOSFODNN7CUSTOMER";
 const BROKER: &str = "AKIAIOSFODNN7BROKER00";
+/// The account that the broker's role is of.
+const DEPLOYMENT: &str = "AKIAIOSFODNN7DEPLOY00";
 pub(crate) const BROKER_ROLE: &str = "arn:aws:iam::444455556666:role/broker";
 
 /// Longer than any call here takes that is not made to fail.
@@ -53,6 +55,7 @@ impl House {
         };
         let principals = vec![
             principal("arn:aws:iam::111122223333:root", CUSTOMER),
+            principal("arn:aws:iam::444455556666:root", DEPLOYMENT),
             principal(BROKER_ROLE, BROKER),
         ];
         let kms = LocalKms::open(Config::new(&state_dir, principals)).unwrap();
@@ -64,7 +67,7 @@ impl House {
             std::future::pending(),
         ));
 
-        let key = create_key(&kms, REGION, json!({}));
+        let key = create_key(&kms, CUSTOMER, REGION, json!({}));
         let (grant_id, _) = grant(&kms, &key, &["GenerateDataKey", "Decrypt", "DescribeKey"]);
         Self {
             kms,
@@ -77,9 +80,14 @@ impl House {
 
     /// The adapter as the broker has it.
     pub(crate) fn broker(&self) -> Kms {
+        self.broker_at(&self.endpoint)
+    }
+
+    /// The same, by another way to KMS.
+    pub(crate) fn broker_at(&self, endpoint: &str) -> Kms {
         Kms::new(
             AwsAccess::new(BROKER, "secret", None),
-            Some(self.endpoint.clone()),
+            Some(endpoint.to_owned()),
         )
     }
 
@@ -105,7 +113,26 @@ impl House {
     }
 
     pub(crate) fn create_key(&self, input: Value) -> KeyArn {
-        create_key(&self.kms, REGION, input)
+        create_key(&self.kms, CUSTOMER, REGION, input)
+    }
+
+    /// A key of the broker's own account, for whose roles its IAM alone decides.
+    pub(crate) fn create_own_key(&self, input: Value) -> KeyArn {
+        create_key(&self.kms, DEPLOYMENT, REGION, input)
+    }
+
+    /// The deployment does something to a key of its own.
+    pub(crate) fn deployment(&self, operation: &str, input: Value) -> Value {
+        self.kms.call(DEPLOYMENT, REGION, operation, input).unwrap()
+    }
+
+    /// From now on the broker's IAM allows its role these actions and no other.
+    pub(crate) fn broker_may(&self, actions: &[&str]) {
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}],
+        });
+        self.kms.set_identity_policy(BROKER, Some(&policy)).unwrap();
     }
 
     /// A key of another kind, whose policy, not a grant, lets the broker do everything.
@@ -127,13 +154,36 @@ impl House {
         self.customer("PutKeyPolicy", input);
     }
 
+    /// The same, where KMS may refuse the policy.
+    pub(crate) fn try_put_policy(
+        &self,
+        key: &KeyArn,
+        statements: Vec<Value>,
+    ) -> Result<Value, KmsError> {
+        let policy = policy_of(statements);
+        let input = json!({"KeyId": key.as_str(), "PolicyName": "default", "Policy": policy});
+        self.try_customer("PutKeyPolicy", input)
+    }
+
+    /// The customer does something to a key that KMS may refuse.
+    pub(crate) fn try_customer(&self, operation: &str, input: Value) -> Result<Value, KmsError> {
+        self.kms.call(CUSTOMER, REGION, operation, input)
+    }
+
     /// A call of the broker's role that its own code cannot make.
     pub(crate) fn call_as_broker(&self, operation: &str, input: Value) -> Result<Value, KmsError> {
         self.kms.call(BROKER, REGION, operation, input)
     }
 
     pub(crate) fn create_key_in(&self, region: &str) -> KeyArn {
-        create_key(&self.kms, region, json!({}))
+        create_key(&self.kms, CUSTOMER, region, json!({}))
+    }
+
+    /// The same multi-Region key in another Region, without the grants of this one.
+    pub(crate) fn replicate(&self, key: &KeyArn, region: &str) -> KeyArn {
+        let input = json!({"KeyId": key.as_str(), "ReplicaRegion": region});
+        let made = self.customer("ReplicateKey", input);
+        KeyArn::parse(made["ReplicaKeyMetadata"]["Arn"].as_str().unwrap()).unwrap()
     }
 
     /// Grants the broker these operations; gives the grant's id and token.
@@ -155,10 +205,14 @@ impl House {
         events
     }
 
-    /// What the customer's log shows of the broker's calls.
+    /// What the log shows of the broker's calls, with whosever key.
     pub(crate) fn broker_events(&self) -> Vec<Value> {
         let mut events = self.kms.events().unwrap();
-        events.retain(|event| event["userIdentity"]["accountId"] == "444455556666");
+        // A root user, who makes the keys of the broker's account, has no session.
+        events.retain(|event| {
+            let who = &event["userIdentity"];
+            who["accountId"] == "444455556666" && who["sessionContext"].is_object()
+        });
         events
     }
 }
@@ -180,8 +234,8 @@ fn policy_of(mut statements: Vec<Value>) -> String {
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-fn create_key(kms: &LocalKms, region: &str, input: Value) -> KeyArn {
-    let made = kms.call(CUSTOMER, region, "CreateKey", input).unwrap();
+fn create_key(kms: &LocalKms, who: &str, region: &str, input: Value) -> KeyArn {
+    let made = kms.call(who, region, "CreateKey", input).unwrap();
     KeyArn::parse(made["KeyMetadata"]["Arn"].as_str().unwrap()).unwrap()
 }
 
@@ -206,6 +260,10 @@ pub(crate) fn place(workspace: &str, name: &str, version: u64) -> Place {
         name: SecretName::parse(name).unwrap(),
         version: SecretVersion::new(version).unwrap(),
     }
+}
+
+pub(crate) fn named(key: &KeyArn) -> KeyName {
+    key.clone().into()
 }
 
 pub(crate) fn context() -> EncryptionContext {

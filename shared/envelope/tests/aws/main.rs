@@ -4,8 +4,15 @@
 #![cfg(test)]
 
 mod answers;
+mod canary;
 mod faults;
 mod forged;
 mod house;
+mod inspect;
+mod lint;
+mod mac;
 mod policy;
+mod probe;
 mod refusals;
+mod rewrap;
+mod texts;

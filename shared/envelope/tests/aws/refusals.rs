@@ -1,6 +1,6 @@
 //! Where KMS says no, and means it: DESIGN's table, "When the customer's KMS says no".
 
-use crate::house::{Ask, House, SHORT, TIME, context, place};
+use crate::house::{Ask, House, SHORT, TIME, context, named, place};
 use envelope::aws::AwsAccess;
 use envelope::kms::Kms;
 use envelope::{EncryptionContext, KeyArn, KmsOperation, PolicyDigest, Refusal, WrappedDataKey};
@@ -138,7 +138,7 @@ async fn a_key_that_does_not_exist_is_not_found() {
     let failure = house
         .broker()
         .inspect()
-        .describe(&wrapped.key, &[], TIME)
+        .describe(&named(&wrapped.key), &[], TIME)
         .await
         .unwrap_err();
     assert_eq!(
@@ -331,7 +331,7 @@ async fn a_kms_that_does_not_know_the_broker_is_the_brokers_own_fault() {
     assert_eq!(failure.refusal, Refusal::Misconfigured);
     let failure = stranger
         .inspect()
-        .describe(&house.key, &[], TIME)
+        .describe(&named(&house.key), &[], TIME)
         .await
         .unwrap_err();
     assert_eq!(failure.refusal, Refusal::Misconfigured);
