@@ -160,10 +160,17 @@ fn question(cx: &Cx<'_>, state: &State, ask: &Ask<'_>) -> Question {
     facts.text("kms:KeySpec", key.spec.name());
     facts.text("kms:KeyUsage", key.usage.name());
     facts.text("kms:KeyOrigin", key.origin.name());
-    facts.flag("kms:MultiRegion", false);
+    facts.flag("kms:MultiRegion", key.multi_region.is_some());
+    if let Some(kind) = key.multi_region {
+        facts.text("kms:MultiRegionKeyType", kind.name());
+    }
+    for (tag, value) in &key.tags {
+        facts.text(format!("aws:ResourceTag/{tag}"), value);
+    }
+    let slot = key.slot();
     facts.list(
         "kms:ResourceAliases",
-        state.aliases_of(&key.id).map(|alias| alias.name.as_str()),
+        state.aliases_of(&slot).map(|alias| alias.name.as_str()),
     );
     if let Some(alias) = &ask.target.alias {
         facts.text("kms:RequestAlias", alias);
@@ -211,6 +218,6 @@ fn caller_facts(cx: &Cx<'_>, facts: &mut Facts) {
     facts.flag("aws:ViaAWSService", false);
     // At AWS every call of an SDK is under TLS; a policy that insists on it must work here.
     facts.flag("aws:SecureTransport", true);
-    facts.text("aws:CurrentTime", &cx.now_text());
+    facts.text("aws:CurrentTime", &crate::clock::time_text(cx.now));
     facts.number("aws:EpochTime", crate::clock::epoch_seconds(cx.now));
 }

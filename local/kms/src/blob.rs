@@ -1,10 +1,13 @@
 //! Ciphertext blobs: what Encrypt and GenerateDataKey give out, Decrypt and ReEncrypt take.
 //!
 //! ```text
-//! version u8 = 1 | key id 16 | material id 32 | nonce 12 | ciphertext | tag 16
+//! version u8 | key id 16 | material id 32 | nonce 12 | ciphertext | tag 16
 //! AAD: "local-kms/v1" | version, key id, material id | pairs u32 | per pair, sorted by key:
 //!      length u32, key, length u32, value
 //! ```
+//!
+//! The version is 1 under a single-Region key and 2 under a multi-Region one; the id's 16 bytes
+//! are the UUID's, or those after `mrk-`.
 //!
 //! AES-256-GCM under the material that the header names. Everything in a blob is
 //! authenticated, so is the encryption context: what does not fit is
@@ -12,12 +15,14 @@
 //! AWS documents none, and says that callers must not look inside.
 
 use crate::KmsError;
-use crate::state::{EncryptionContext, KeyRecord, Material, random};
+use crate::key::{KeyRecord, MULTI_REGION, Material};
+use crate::state::{EncryptionContext, random};
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
-const VERSION: u8 = 1;
+const SINGLE_REGION_KEY: u8 = 1;
+const MULTI_REGION_KEY: u8 = 2;
 const HEADER: usize = 1 + 16 + 32;
 const NONCE: usize = 12;
 const TAG: usize = 16;
@@ -29,8 +34,12 @@ pub(crate) fn seal(
     context: &EncryptionContext,
     plaintext: &[u8],
 ) -> Result<Vec<u8>, KmsError> {
-    let id = uuid::Uuid::try_parse(&key.id).map_err(|_| KmsError::internal())?;
-    let mut blob = vec![VERSION];
+    let (version, id) = match key.id.strip_prefix(MULTI_REGION) {
+        Some(id) => (MULTI_REGION_KEY, id),
+        None => (SINGLE_REGION_KEY, key.id.as_str()),
+    };
+    let id = uuid::Uuid::try_parse(id).map_err(|_| KmsError::internal())?;
+    let mut blob = vec![version];
     blob.extend_from_slice(id.as_bytes());
     blob.extend_from_slice(&material.id_bytes());
     let nonce = random::<NONCE>()?;
@@ -59,7 +68,8 @@ pub(crate) struct Blob<'a> {
 impl<'a> Blob<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, KmsError> {
         let bad = KmsError::invalid_ciphertext;
-        if bytes.len() < HEADER + NONCE + TAG || bytes[0] != VERSION {
+        let known = |version: u8| [SINGLE_REGION_KEY, MULTI_REGION_KEY].contains(&version);
+        if bytes.len() < HEADER + NONCE + TAG || !known(bytes[0]) {
             return Err(bad());
         }
         let (header, rest) = bytes.split_at(HEADER);
@@ -73,9 +83,11 @@ impl<'a> Blob<'a> {
 
     /// The id of the key that the blob says it is under.
     pub(crate) fn key_id(&self) -> String {
-        uuid::Uuid::from_slice(&self.header[1..17])
-            .unwrap_or_default()
-            .to_string()
+        let id = uuid::Uuid::from_slice(&self.header[1..17]).unwrap_or_default();
+        match self.header[0] {
+            MULTI_REGION_KEY => format!("{MULTI_REGION}{}", id.simple()),
+            _ => id.to_string(),
+        }
     }
 
     /// The plaintext, and the material that it was under.
@@ -125,7 +137,7 @@ fn aad(header: &[u8], context: &EncryptionContext) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{KeySpec, KeyState, KeyUsage, Origin};
+    use crate::key::{KeySpec, KeyState, KeyUsage, Origin};
     use proptest::prelude::*;
 
     fn key() -> KeyRecord {
@@ -141,9 +153,13 @@ mod tests {
             state: KeyState::Enabled,
             policy: String::new(),
             materials: vec![
-                Material::generate(0).unwrap(),
-                Material::generate(1).unwrap(),
+                Material::generate(0, None).unwrap(),
+                Material::generate(1, None).unwrap(),
             ],
+            next_material: None,
+            rotation: None,
+            multi_region: None,
+            tags: Default::default(),
             material_gone: false,
         }
     }

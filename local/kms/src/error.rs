@@ -120,6 +120,32 @@ impl KmsError {
         Self::new("InvalidMarkerException", "Could not deserialize marker.")
     }
 
+    pub(crate) fn invalid_import_token() -> Self {
+        Self::new(
+            "InvalidImportTokenException",
+            "The import token is invalid or belongs to another KMS key.",
+        )
+    }
+
+    pub(crate) fn expired_import_token() -> Self {
+        Self::new(
+            "ExpiredImportTokenException",
+            "The import token is expired.",
+        )
+    }
+
+    /// It does not tell the material that is expected.
+    pub(crate) fn incorrect_key_material() -> Self {
+        Self::new(
+            "IncorrectKeyMaterialException",
+            "The key material is not what was expected.",
+        )
+    }
+
+    pub(crate) fn tag(message: impl Into<String>) -> Self {
+        Self::new("TagException", message)
+    }
+
     pub(crate) fn dry_run() -> Self {
         Self::new(
             "DryRunOperationException",

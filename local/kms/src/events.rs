@@ -5,8 +5,10 @@
 //! each account, under one `sharedEventID`). Of a request only the listed parameters are
 //! written: never ciphertext, plaintext, MAC, message or grant token.
 
+use crate::clock::{from_millis, millis_of, time_text};
 use crate::journal::at;
-use crate::ops::{Cx, Operation};
+use crate::key::KeyRecord;
+use crate::ops::{After, Cx, Operation};
 use crate::{KmsError, OpenError};
 use serde_json::{Map, Value, json};
 use std::fs::{self, File, OpenOptions};
@@ -14,6 +16,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use time::macros::format_description;
 
 /// Where a call came from, and its id.
 #[derive(Debug, Clone)]
@@ -37,9 +40,14 @@ const SHOWN: &[&str] = &[
     "DryRunModifiers",
     "EncryptionAlgorithm",
     "EncryptionContext",
+    "ExpirationModel",
     "GrantId",
     "GranteePrincipal",
+    "ImportType",
+    "IncludeKeyMaterial",
     "KeyId",
+    "KeyMaterialDescription",
+    "KeyMaterialId",
     "KeySpec",
     "KeyUsage",
     "Limit",
@@ -52,11 +60,19 @@ const SHOWN: &[&str] = &[
     "PendingWindowInDays",
     "Policy",
     "PolicyName",
+    "PrimaryRegion",
+    "ReplicaRegion",
     "RetiringPrincipal",
+    "RotationPeriodInDays",
     "SourceEncryptionAlgorithm",
     "SourceEncryptionContext",
     "SourceKeyId",
+    "TagKeys",
+    "Tags",
     "TargetKeyId",
+    "ValidTo",
+    "WrappingAlgorithm",
+    "WrappingKeySpec",
 ];
 
 /// `requestParameters` of a request, names in CloudTrail's spelling; none if there are none.
@@ -65,9 +81,15 @@ pub(crate) fn request_parameters(input: &Value) -> Option<Value> {
     for name in SHOWN {
         match (*name, input.get(*name)) {
             (_, None | Some(Value::Null)) => {}
-            ("Constraints", Some(Value::Object(constraints))) => {
-                let constraints = constraints.iter().map(|(k, v)| (camel(k), v.clone()));
-                shown.insert(camel(name), Value::Object(constraints.collect()));
+            ("Constraints", Some(constraints)) => {
+                shown.insert(camel(name), camel_names(constraints));
+            }
+            ("Tags", Some(Value::Array(tags))) => {
+                let tags = tags.iter().map(camel_names).collect();
+                shown.insert(camel(name), Value::Array(tags));
+            }
+            ("ValidTo", Some(date)) => {
+                shown.insert(camel(name), json!(date_text(date)));
             }
             (_, Some(value)) => {
                 shown.insert(camel(name), value.clone());
@@ -75,6 +97,26 @@ pub(crate) fn request_parameters(input: &Value) -> Option<Value> {
         }
     }
     (!shown.is_empty()).then_some(Value::Object(shown))
+}
+
+/// The object with its names, but not what is within its values, in CloudTrail's spelling.
+fn camel_names(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(k, v)| (camel(k), v.clone())).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// A date in epoch seconds as CloudTrail writes the dates of parameters.
+fn date_text(seconds: &Value) -> Option<String> {
+    let date = from_millis(millis_of(seconds.as_f64()?)?);
+    date.format(format_description!(
+        "[month repr:short] [day padding:none], [year], \
+         [hour repr:12 padding:none]:[minute]:[second] [period]"
+    ))
+    .ok()
 }
 
 fn camel(name: &str) -> String {
@@ -145,14 +187,14 @@ impl EventLog {
             .map_or(cx.caller.account.as_str(), |(account, _)| account);
         let resources: Vec<Value> = touched
             .iter()
-            .map(
-                |(account, arn)| json!({"accountId": account, "type": "AWS::KMS::Key", "ARN": arn}),
-            )
+            .map(|(account, arn)| resource(account, arn))
             .collect();
         let mut event = envelope(cx, "kms.amazonaws.com", operation.name(), origin)?;
         event["requestParameters"] = parameters.unwrap_or_default();
         event["responseElements"] = match result {
-            Ok(answer) => operation.response_elements(answer),
+            Ok(answer) => {
+                operation.response_elements(answer, touched.first().map(|(_, arn)| arn.as_str()))
+            }
             Err(_) => Value::Null,
         };
         event["readOnly"] = json!(operation.read_only());
@@ -164,7 +206,62 @@ impl EventLog {
             event["errorCode"] = json!(short_code(error.code));
             event["errorMessage"] = json!(error.message);
         }
+        self.append(&event)?;
+        for after in cx.after.borrow().iter() {
+            match after {
+                After::Service(event) => self.write_service(event)?,
+                After::MadeThere {
+                    region,
+                    account,
+                    arn,
+                } => self.write_made_there(&cx.there(region), account, arn, origin)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// ReplicateKey is a CreateKey too (developer guide, "ReplicateKey" among the CloudTrail log
+    /// entries).
+    fn write_made_there(
+        &self,
+        there: &Cx<'_>,
+        account: &str,
+        arn: &str,
+        origin: &Origin,
+    ) -> io::Result<()> {
+        let mut event = envelope(there, "kms.amazonaws.com", "CreateKey", origin)?;
+        event["requestParameters"] = Value::Null;
+        event["responseElements"] = json!({"keyMetadata": {"arn": arn}});
+        event["readOnly"] = json!(false);
+        event["resources"] = json!([resource(account, arn)]);
+        event["recipientAccountId"] = json!(account);
         self.append(&event)
+    }
+
+    /// Writes the event of what KMS does by itself (KMS developer guide, "RotateKey",
+    /// "DeleteKey", "DeleteExpiredKeyMaterial" among the CloudTrail log entries).
+    pub(crate) fn write_service(&self, event: &ServiceEvent) -> io::Result<()> {
+        let id = crate::state::random_uuid().map_err(io::Error::other)?;
+        self.append(&json!({
+            "eventVersion": "1.11",
+            "userIdentity": {"accountId": event.account, "invokedBy": "AWS Internal"},
+            "eventTime": time_text(event.at),
+            "eventSource": "kms.amazonaws.com",
+            "eventName": event.name,
+            "awsRegion": event.region,
+            "sourceIPAddress": "AWS Internal",
+            "userAgent": "AWS Internal",
+            "requestParameters": null,
+            "responseElements": null,
+            "eventID": id.to_string(),
+            "readOnly": false,
+            "resources": [resource(&event.account, &event.arn)],
+            "eventType": "AwsServiceEvent",
+            "managementEvent": true,
+            "recipientAccountId": event.account,
+            "serviceEventDetails": event.details,
+            "eventCategory": "Management",
+        }))
     }
 
     /// Writes the event of STS GetCallerIdentity.
@@ -187,12 +284,40 @@ impl EventLog {
     }
 }
 
+/// Something that KMS does to a key by itself.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceEvent {
+    name: &'static str,
+    at: i64,
+    account: String,
+    region: String,
+    arn: String,
+    details: Value,
+}
+
+impl ServiceEvent {
+    pub(crate) fn new(name: &'static str, at: i64, key: &KeyRecord, details: Value) -> Self {
+        Self {
+            name,
+            at,
+            account: key.account.clone(),
+            region: key.region.clone(),
+            arn: key.arn(),
+            details,
+        }
+    }
+}
+
+fn resource(account: &str, arn: &str) -> Value {
+    json!({"accountId": account, "type": "AWS::KMS::Key", "ARN": arn})
+}
+
 fn envelope(cx: &Cx<'_>, source: &str, name: &str, origin: &Origin) -> io::Result<Value> {
     let id = crate::state::random_uuid().map_err(io::Error::other)?;
     Ok(json!({
         "eventVersion": "1.11",
         "userIdentity": cx.caller.user_identity(),
-        "eventTime": cx.now_text(),
+        "eventTime": time_text(cx.now),
         "eventSource": source,
         "eventName": name,
         "awsRegion": cx.region,

@@ -77,6 +77,10 @@ impl Faults {
         self.list().push(fault);
     }
 
+    pub(crate) fn clear_one(&self, operation: &str) {
+        self.list().retain(|fault| fault.operation != operation);
+    }
+
     pub(crate) fn clear(&self) {
         self.list().clear();
     }

@@ -52,7 +52,7 @@ pub(crate) fn check_tokens(state: &State, tokens: &[String]) -> Result<(), KmsEr
 /// Whether a grant allows what is asked.
 pub(crate) fn covers(cx: &Cx<'_>, state: &State, ask: &Ask<'_>, identity_allows: bool) -> bool {
     state
-        .grants_of(&ask.target.key.record.id)
+        .grants_of(&ask.target.key.record.slot())
         .filter(|grant| grant.operations.iter().any(|name| name == ask.action))
         .filter(|grant| has_effect(cx, grant, ask.tokens))
         .filter(|grant| is_principal(cx.caller, &grant.grantee, identity_allows))

@@ -15,12 +15,14 @@
 //! for tests, and protects nothing.
 
 use crate::OpenError;
-use crate::state::{Change, Snapshot, State};
+use crate::key::Secret;
+use crate::state::{Change, FORMAT, Snapshot, State, random};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// The open journal of a state directory, and the lock on it.
 #[derive(Debug)]
@@ -39,6 +41,10 @@ impl Journal {
         read_snapshot(&dir.join("kms.json"), &mut state)?;
         let path = dir.join("kms.journal");
         replay(&path, &mut state)?;
+        if state.import_secret.is_none() {
+            let bytes = random::<32>().map_err(|error| at(dir)(io::Error::other(error)))?;
+            state.import_secret = Some(Secret(Zeroizing::new(bytes.to_vec())));
+        }
         write_snapshot(dir, &state)?;
         let mut file = private()
             .create(true)
@@ -58,23 +64,17 @@ impl Journal {
         ))
     }
 
-    /// Makes the changes durable, all or (when the process dies) a first part of them.
+    /// Makes the change durable.
     ///
     /// # Errors
     ///
-    /// The disk refuses; then none of them counts.
-    pub(crate) fn append(&mut self, changes: &[Change]) -> io::Result<()> {
-        let mut lines = Vec::new();
-        for change in changes {
-            let json = serde_json::to_string(change).map_err(io::Error::other)?;
-            lines.extend_from_slice(digest(&json).as_bytes());
-            lines.push(b' ');
-            lines.extend_from_slice(json.as_bytes());
-            lines.push(b'\n');
-        }
+    /// The disk refuses; then it does not count.
+    pub(crate) fn append(&mut self, change: &Change) -> io::Result<()> {
+        let json = serde_json::to_string(change).map_err(io::Error::other)?;
+        let line = format!("{} {json}\n", digest(&json));
         let written = self
             .file
-            .write_all(&lines)
+            .write_all(line.as_bytes())
             .and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             // What got there must not be taken for a change, nor what follows be torn by it.
@@ -82,7 +82,7 @@ impl Journal {
             self.file.seek(SeekFrom::Start(self.length))?;
             return Err(error);
         }
-        self.length += lines.len() as u64;
+        self.length += line.len() as u64;
         Ok(())
     }
 }
@@ -98,7 +98,7 @@ fn read_snapshot(path: &Path, state: &mut State) -> Result<(), OpenError> {
     };
     let snapshot: Snapshot =
         serde_json::from_str(&text).map_err(|error| broken(path, error.to_string()))?;
-    if snapshot.format != 1 {
+    if !(1..=FORMAT).contains(&snapshot.format) {
         return Err(broken(
             path,
             format!(
@@ -107,6 +107,8 @@ fn read_snapshot(path: &Path, state: &mut State) -> Result<(), OpenError> {
             ),
         ));
     }
+    state.gone = snapshot.gone;
+    state.import_secret = snapshot.import_secret;
     let changes = (snapshot.keys.into_iter().map(Change::Key))
         .chain(snapshot.grants.into_iter().map(Change::Grant))
         .chain(snapshot.aliases.into_iter().map(Change::Alias));

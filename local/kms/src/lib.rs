@@ -5,6 +5,8 @@
 //! holds any number of accounts and Regions, evaluates key policies, grants and
 //! identity policies in the order that the KMS developer guide gives, refuses by
 //! AWS's codes, writes a CloudTrail-shaped event for every call, and fails on demand.
+//! Keys rotate, expire, are replicated into other Regions and are deleted as at AWS, on a
+//! clock that a test can move.
 //!
 //! It is an instrument: **never linked by a Lambda, never given a real secret.**
 //!
@@ -12,18 +14,28 @@
 //!   id in the Authorization header alone.
 //! - Key material lies in the clear in the state directory (files of mode 0600).
 //! - No key store, no quotas but the ones that a caller can trip over (pairs of a
-//!   constraint, size of a policy), no TLS. RSA and ECC keys exist only to be
-//!   refused where a symmetric one is needed.
+//!   constraint, size of a policy, tags, rotations on demand), no TLS. RSA and ECC keys exist
+//!   only to be refused where a symmetric one is needed.
+//! - What takes AWS a moment is done at once: no key is ever Creating or Updating, no rotation in
+//!   progress (OnDemandRotationStartDate), and related keys are never out of step (no event
+//!   SynchronizeMultiRegionKey). Grants alone can be late ([`LocalKms::set_grant_delay`]).
+//! - Imported material travels under RSAES_OAEP, not under RSA_AES_KEY_WRAP.
+//! - Not there: GenerateDataKeyPair, GenerateRandom, GetKeyLastUsage, GetPublicKey,
+//!   ListKeyPolicies, Sign, Verify, DeriveSharedSecret, Encapsulate, Decapsulate,
+//!   UpdateKeyDescription, and the operations of key stores: UnknownOperationException.
 //! - Where AWS documents no answer, one is chosen and held by a test: an operation that does not
 //!   work across accounts is AccessDenied there; a blob that names no key that ever was is
-//!   InvalidCiphertext; a failed grant token comes before a failed authorization.
+//!   InvalidCiphertext; a failed grant token comes before a failed authorization; a key that is
+//!   pending import is not replicated, and a replica in the primary key's own Region is
+//!   AlreadyExists; one import at a time can await its rotation, and a rotation without one is
+//!   KMSInvalidState; EnableKeyRotation counts from the time of the call, each time.
 //! - A call whose access key nobody has leaves no event: there is no account to log it for.
 //!
 //! ```text
 //! server  HTTP in, HTTP out ──► LocalKms::perform ──► faults ─► ops ─► events ──► answer
-//!                                                        authz ┤ policy, grants
-//!                                                        state ┤ journal
-//!                                                        blob  ┘
+//!                                         │              authz ┤ policy, grants
+//!                                       settle           state ┤ journal
+//!                                 (what time has done)    blob ┘
 //! ```
 
 mod authz;
@@ -35,12 +47,15 @@ mod events;
 mod faults;
 mod grants;
 mod journal;
+mod key;
 mod ops;
 mod policy;
 mod resolve;
 mod server;
+mod settle;
 mod state;
 mod sts;
+mod wrapping;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{KmsError, OpenError};
@@ -125,15 +140,17 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Makes the changes durable, then visible.
-    pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Result<(), KmsError> {
+    /// Makes the changes durable, all or none, then visible.
+    pub(crate) fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), KmsError> {
+        let change = match changes.len() {
+            0 => return Ok(()),
+            1 => changes.remove(0),
+            _ => Change::All(changes),
+        };
         self.journal
-            .append(&changes)
+            .append(&change)
             .map_err(|_| KmsError::internal())?;
-        for change in changes {
-            self.state.apply(change).map_err(|_| KmsError::internal())?;
-        }
-        Ok(())
+        self.state.apply(change).map_err(|_| KmsError::internal())
     }
 }
 
@@ -251,21 +268,15 @@ impl LocalKms {
             .unwrap_or_else(PoisonError::into_inner) = delay;
     }
 
-    /// Gives an EXTERNAL key its material, as ImportKeyMaterial would, or takes it away, as
-    /// its expiry or DeleteImportedKeyMaterial would (the key is then pending import). What is
-    /// given again is the same material. `key` is the key's ARN or id. No authorization, no event.
-    ///
-    /// # Errors
-    ///
-    /// NotFoundException; UnsupportedOperationException for a key of another origin;
-    /// KMSInvalidStateException for one pending deletion.
-    pub fn set_imported_material(&self, key: &str, present: bool) -> Result<(), KmsError> {
-        ops::set_imported_material(&self.0, key, present)
-    }
-
     /// Makes calls fail.
     pub fn inject(&self, fault: Fault) {
         self.0.faults.inject(fault);
+    }
+
+    /// Ends the failures of `operation` as it was named when they were injected, other than
+    /// of calls that hang already.
+    pub fn clear_fault(&self, operation: &str) {
+        self.0.faults.clear_one(operation);
     }
 
     /// Ends all failures but the calls that hang already.
@@ -328,6 +339,7 @@ impl LocalKms {
     ) -> Result<Value, KmsError> {
         let operation = ops::Operation::parse(operation).ok_or_else(KmsError::unknown_operation)?;
         let cx = ops::Cx::new(&self.0, caller, region);
+        settle::settle(&self.0, cx.now)?;
         let parameters = input.as_ref().and_then(events::request_parameters);
         let result = match (fault.and_then(FaultKind::answer), input) {
             (Some(error), _) => Err(error),

@@ -2,6 +2,7 @@
 
 use crate::KmsError;
 use crate::authz;
+use crate::key::MULTI_REGION;
 use crate::ops::Cx;
 use crate::state::{KeyEntry, State};
 
@@ -28,7 +29,7 @@ pub(crate) fn key<'s>(
 ) -> Result<Target<'s>, KmsError> {
     let place = Place::parse(cx, key_id)?;
     let (found, alias) = match place.resource.strip_prefix("key/") {
-        Some(id) => (state.key(id, cx.now), None),
+        Some(id) => (state.key(id, cx.region), None),
         None => {
             let index = (
                 place.account.clone(),
@@ -37,13 +38,12 @@ pub(crate) fn key<'s>(
             );
             let alias = state.aliases.get(&index);
             (
-                alias.and_then(|alias| state.key(&alias.key, cx.now)),
+                alias.and_then(|alias| state.keys.get(&alias.key)),
                 Some(place.resource.clone()),
             )
         }
     };
-    let found =
-        found.filter(|key| key.record.account == place.account && key.record.region == cx.region);
+    let found = found.filter(|key| key.record.account == place.account);
     match found {
         Some(key) => {
             cx.touch(&key.record.account, &key.record.arn());
@@ -85,7 +85,7 @@ impl Place {
         }
         let resource = if key_id.starts_with("alias/") {
             key_id.to_owned()
-        } else if uuid::Uuid::try_parse(key_id).is_ok() || key_id.starts_with("mrk-") {
+        } else if uuid::Uuid::try_parse(key_id).is_ok() || key_id.starts_with(MULTI_REGION) {
             format!("key/{key_id}")
         } else {
             return Err(KmsError::not_found(format!("Invalid keyId '{key_id}'")));

@@ -1,214 +1,25 @@
 //! What the KMS remembers: keys with all their material, grants with all that they
 //! were, aliases. In memory it is indexed for answering; on disk it is a list of
 //! records ([`Snapshot`]) and of changes to them ([`Change`]).
+//!
+//! A deleted key is forgotten with all that belonged to it; that its id was a key's is not.
 
 use crate::KmsError;
+use crate::key::{KeyRecord, MULTI_REGION, Secret, slot};
 use crate::policy::Document;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::{BTreeMap, HashMap};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use zeroize::Zeroizing;
 
 /// The encryption context of a call, or of a grant's constraint, sorted by key.
 pub(crate) type EncryptionContext = BTreeMap<String, String>;
-
-/// A KMS key as it is stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct KeyRecord {
-    /// A UUID, unique over all accounts and Regions.
-    pub(crate) id: String,
-    pub(crate) account: String,
-    pub(crate) region: String,
-    pub(crate) created: i64,
-    pub(crate) description: String,
-    pub(crate) spec: KeySpec,
-    pub(crate) usage: KeyUsage,
-    pub(crate) origin: Origin,
-    pub(crate) state: KeyState,
-    /// The document as it was put, to the byte.
-    pub(crate) policy: String,
-    /// All material that the key ever had, the current one last. None while an import is awaited.
-    pub(crate) materials: Vec<Material>,
-    /// Imported material that was deleted or has expired. It is kept: what is imported again
-    /// must be the same, and opens what it opened before.
-    #[serde(default)]
-    pub(crate) material_gone: bool,
-}
-
-impl KeyRecord {
-    pub(crate) fn arn(&self) -> String {
-        format!(
-            "arn:aws:kms:{}:{}:key/{}",
-            self.region, self.account, self.id
-        )
-    }
-
-    pub(crate) fn current(&self) -> Option<&Material> {
-        self.materials.last()
-    }
-
-    pub(crate) fn material(&self, id: &[u8]) -> Option<&Material> {
-        self.materials.iter().find(|m| m.id_bytes() == id)
-    }
-}
-
-/// One generation of a key's secret.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Material {
-    /// 64 hexadecimal digits: `KeyMaterialId`.
-    pub(crate) id: String,
-    pub(crate) created: i64,
-    pub(crate) secret: Secret,
-}
-
-impl Material {
-    pub(crate) fn generate(now: i64) -> Result<Self, KmsError> {
-        Ok(Self {
-            id: hex(&random::<32>()?[..]),
-            created: now,
-            secret: Secret(Zeroizing::new(random::<32>()?.to_vec())),
-        })
-    }
-
-    pub(crate) fn id_bytes(&self) -> Vec<u8> {
-        unhex(&self.id)
-    }
-}
-
-/// Key material: 32 bytes, wiped on drop, base64 in the state file.
-#[derive(Clone)]
-pub(crate) struct Secret(pub(crate) Zeroizing<Vec<u8>>);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&Zeroizing::new(BASE64.encode(&self.0[..])))
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        let text = Zeroizing::new(String::deserialize(deserializer)?);
-        let bytes = BASE64
-            .decode(&*text)
-            .map_err(|_| D::Error::custom("key material is not base64"))?;
-        if bytes.len() != 32 {
-            return Err(D::Error::custom("key material is not 32 bytes long"));
-        }
-        Ok(Self(Zeroizing::new(bytes)))
-    }
-}
-
-/// The kinds of key that can be made. Only the symmetric and the HMAC ones do anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum KeySpec {
-    #[serde(rename = "SYMMETRIC_DEFAULT")]
-    Symmetric,
-    #[serde(rename = "RSA_2048")]
-    Rsa2048,
-    #[serde(rename = "ECC_NIST_P256")]
-    EccP256,
-    #[serde(rename = "HMAC_256")]
-    Hmac256,
-}
-
-impl KeySpec {
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::Symmetric, Self::Rsa2048, Self::EccP256, Self::Hmac256]
-            .into_iter()
-            .find(|spec| spec.name() == name)
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Symmetric => "SYMMETRIC_DEFAULT",
-            Self::Rsa2048 => "RSA_2048",
-            Self::EccP256 => "ECC_NIST_P256",
-            Self::Hmac256 => "HMAC_256",
-        }
-    }
-}
-
-/// What a key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum KeyUsage {
-    #[serde(rename = "ENCRYPT_DECRYPT")]
-    EncryptDecrypt,
-    #[serde(rename = "SIGN_VERIFY")]
-    SignVerify,
-    #[serde(rename = "GENERATE_VERIFY_MAC")]
-    Mac,
-}
-
-impl KeyUsage {
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::EncryptDecrypt, Self::SignVerify, Self::Mac]
-            .into_iter()
-            .find(|usage| usage.name() == name)
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::EncryptDecrypt => "ENCRYPT_DECRYPT",
-            Self::SignVerify => "SIGN_VERIFY",
-            Self::Mac => "GENERATE_VERIFY_MAC",
-        }
-    }
-}
-
-/// Where a key's material comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Origin {
-    #[serde(rename = "AWS_KMS")]
-    AwsKms,
-    #[serde(rename = "EXTERNAL")]
-    External,
-}
-
-impl Origin {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::AwsKms => "AWS_KMS",
-            Self::External => "EXTERNAL",
-        }
-    }
-}
-
-/// KMS developer guide, "Key states of AWS KMS keys".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum KeyState {
-    Enabled,
-    Disabled,
-    PendingImport,
-    /// The key ceases to exist at `until`, milliseconds since 1970.
-    PendingDeletion {
-        until: i64,
-    },
-}
-
-impl KeyState {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Enabled => "Enabled",
-            Self::Disabled => "Disabled",
-            Self::PendingImport => "PendingImport",
-            Self::PendingDeletion { .. } => "PendingDeletion",
-        }
-    }
-}
 
 /// A grant, live or ended. Ended ones are kept: a propagation delay may still need them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct GrantRecord {
     /// 64 hexadecimal digits, unique over all keys.
     pub(crate) id: String,
+    /// The key's slot.
     pub(crate) key: String,
     pub(crate) name: Option<String>,
     pub(crate) grantee: String,
@@ -238,8 +49,12 @@ pub(crate) struct AliasRecord {
     pub(crate) region: String,
     /// With its prefix `alias/`.
     pub(crate) name: String,
+    /// The key's slot.
     pub(crate) key: String,
     pub(crate) created: i64,
+    /// When it was last given another key.
+    #[serde(default)]
+    pub(crate) updated: Option<i64>,
 }
 
 impl AliasRecord {
@@ -253,10 +68,21 @@ impl AliasRecord {
 #[serde(tag = "change", content = "record")]
 pub(crate) enum Change {
     Key(KeyRecord),
+    /// The key is deleted, with its material, grants and aliases.
+    KeyGone {
+        id: String,
+        region: String,
+    },
     Grant(GrantRecord),
     Alias(AliasRecord),
     AliasGone(AliasRecord),
+    /// Several that a killed process must not leave half done: related keys share material.
+    All(Vec<Change>),
 }
+
+/// The format of [`Snapshot`] that is written. Format 1, which knew neither rotation dates nor
+/// multi-Region keys, is read too.
+pub(crate) const FORMAT: u32 = 2;
 
 /// Everything, as the state file holds it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -265,6 +91,12 @@ pub(crate) struct Snapshot {
     pub(crate) keys: Vec<KeyRecord>,
     pub(crate) grants: Vec<GrantRecord>,
     pub(crate) aliases: Vec<AliasRecord>,
+    /// The ids of deleted keys.
+    #[serde(default)]
+    pub(crate) gone: BTreeSet<String>,
+    /// What import tokens are sealed under; made when a directory is first opened.
+    #[serde(default)]
+    pub(crate) import_secret: Option<Secret>,
 }
 
 /// A key in memory: its record and its policy, parsed.
@@ -277,13 +109,18 @@ pub(crate) struct KeyEntry {
 /// The state in memory.
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    /// By slot.
     pub(crate) keys: BTreeMap<String, KeyEntry>,
-    /// By key id, then by grant id.
+    /// By the key's slot, then by grant id.
     pub(crate) grants: HashMap<String, BTreeMap<String, GrantRecord>>,
-    /// By token: the key's id and the grant's.
+    /// By token: the key's slot and the grant's id.
     pub(crate) tokens: HashMap<String, (String, String)>,
     /// By account, Region, name.
     pub(crate) aliases: BTreeMap<(String, String, String), AliasRecord>,
+    pub(crate) gone: BTreeSet<String>,
+    pub(crate) import_secret: Option<Secret>,
+    /// When something happens to a key by itself, and the key's slot.
+    due: BTreeSet<(i64, String)>,
 }
 
 impl State {
@@ -292,11 +129,23 @@ impl State {
     /// The policy of a key cannot be parsed: the text says why.
     pub(crate) fn apply(&mut self, change: Change) -> Result<(), String> {
         match change {
-            Change::Key(record) => {
+            Change::Key(mut record) => {
                 let policy = Document::key_policy(&record.policy)
                     .map_err(|e| format!("the policy of key {}: {e}", record.id))?;
-                self.keys
-                    .insert(record.id.clone(), KeyEntry { record, policy });
+                record.upgrade();
+                let slot = record.slot();
+                self.forget_due(&slot);
+                self.due.extend(record.due().map(|at| (at, slot.clone())));
+                self.keys.insert(slot, KeyEntry { record, policy });
+            }
+            Change::KeyGone { id, region } => {
+                let slot = slot(&id, &region);
+                self.forget_due(&slot);
+                self.keys.remove(&slot);
+                self.grants.remove(&slot);
+                self.tokens.retain(|_, (key, _)| *key != slot);
+                self.aliases.retain(|_, alias| alias.key != slot);
+                self.gone.insert(id);
             }
             Change::Grant(grant) => {
                 for token in &grant.tokens {
@@ -314,13 +163,20 @@ impl State {
             Change::AliasGone(alias) => {
                 self.aliases.remove(&alias_index(&alias));
             }
+            Change::All(changes) => changes.into_iter().try_for_each(|c| self.apply(c))?,
         }
         Ok(())
     }
 
+    fn forget_due(&mut self, slot: &str) {
+        if let Some(at) = self.keys.get(slot).and_then(|key| key.record.due()) {
+            self.due.remove(&(at, slot.to_owned()));
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
-            format: 1,
+            format: FORMAT,
             keys: self.keys.values().map(|k| k.record.clone()).collect(),
             grants: self
                 .grants
@@ -328,23 +184,57 @@ impl State {
                 .flat_map(|grants| grants.values().cloned())
                 .collect(),
             aliases: self.aliases.values().cloned().collect(),
+            gone: self.gone.clone(),
+            import_secret: self.import_secret.clone(),
         }
     }
 
-    /// The key, unless its deletion date has passed.
-    pub(crate) fn key(&self, id: &str, now: i64) -> Option<&KeyEntry> {
-        self.keys.get(id).filter(|key| match key.record.state {
-            KeyState::PendingDeletion { until } => now < until,
-            _ => true,
-        })
+    /// The key of this id in this Region.
+    pub(crate) fn key(&self, id: &str, region: &str) -> Option<&KeyEntry> {
+        let key = self.keys.get(&slot(id, region))?;
+        (key.record.region == region).then_some(key)
     }
 
-    pub(crate) fn grants_of(&self, key: &str) -> impl Iterator<Item = &GrantRecord> {
-        self.grants.get(key).into_iter().flat_map(BTreeMap::values)
+    /// Whether there is or ever was a key of this id, in any Region.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.keys.contains_key(id) || self.gone.contains(id) || self.related(id).next().is_some()
     }
 
-    pub(crate) fn aliases_of(&self, key: &str) -> impl Iterator<Item = &AliasRecord> {
-        self.aliases.values().filter(move |alias| alias.key == key)
+    /// The multi-Region key of this id in all its Regions, in their order; none of a
+    /// single-Region key.
+    pub(crate) fn related(&self, id: &str) -> impl Iterator<Item = &KeyEntry> {
+        let first = format!("{id}@");
+        let multi_region = id.starts_with(MULTI_REGION);
+        self.keys
+            .range(first.clone()..)
+            .take_while(move |(slot, _)| multi_region && slot.starts_with(&first))
+            .map(|(_, key)| key)
+    }
+
+    /// The record and those of its related keys, itself first.
+    pub(crate) fn with_related(&self, record: &KeyRecord) -> Vec<KeyRecord> {
+        let others = self
+            .related(&record.id)
+            .map(|key| &key.record)
+            .filter(|other| other.region != record.region);
+        std::iter::once(record).chain(others).cloned().collect()
+    }
+
+    /// The key to which something is to happen by itself at `now` or before, the earliest first.
+    pub(crate) fn first_due(&self, now: i64) -> Option<(i64, &KeyEntry)> {
+        let (at, slot) = self.due.first().filter(|(at, _)| *at <= now)?;
+        Some((*at, self.keys.get(slot)?))
+    }
+
+    pub(crate) fn grants_of<'s>(
+        &'s self,
+        slot: &str,
+    ) -> impl Iterator<Item = &'s GrantRecord> + use<'s> {
+        self.grants.get(slot).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn aliases_of(&self, slot: &str) -> impl Iterator<Item = &AliasRecord> {
+        self.aliases.values().filter(move |alias| alias.key == slot)
     }
 }
 

@@ -1,13 +1,14 @@
-//! CreateAlias, DeleteAlias, ListAliases. Alias operations are authorized twice: on the
+//! CreateAlias, UpdateAlias, DeleteAlias, ListAliases. Alias operations are authorized twice: on the
 //! alias by identity policies, on the key like everything else.
 
 use super::{Cx, check_own, page, paged, read, required, wrong_state};
 use crate::KmsError;
 use crate::authz::{self, Ask};
 use crate::clock::epoch_seconds;
+use crate::key::{KeyRecord, KeySpec, KeyState, KeyUsage};
 use crate::policy::Facts;
 use crate::resolve::{self, Target};
-use crate::state::{AliasRecord, Change, KeyState};
+use crate::state::{AliasRecord, Change};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,16 +34,15 @@ pub(super) fn create(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
         account: cx.caller.account.clone(),
         region: cx.region.to_owned(),
         name,
-        key: target.key.record.id.clone(),
+        key: target.key.record.slot(),
         created: cx.now,
+        updated: None,
     };
     let arn = alias.arn();
     authz::authorize_account(cx, "CreateAlias", Some(&arn), Facts::default())?;
     authz::authorize(cx, &live.state, Ask::new("CreateAlias", &target))?;
     check_own(cx, &target.key.record, "CreateAlias")?;
-    if let KeyState::PendingDeletion { .. } = target.key.record.state {
-        return Err(wrong_state(&target.key.record));
-    }
+    check_state(&target.key.record)?;
     if find(&live.state, cx, &alias.name).is_some() {
         return Err(KmsError::already_exists(format!(
             "An alias with the name {arn} already exists"
@@ -50,6 +50,58 @@ pub(super) fn create(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
     }
     live.commit(vec![Change::Alias(alias)])?;
     Ok(json!({}))
+}
+
+/// API reference, "UpdateAlias": `kms:UpdateAlias` on the alias, the key that it leaves and the
+/// one that it goes to, which must be of one kind. Only the state of the latter matters.
+pub(super) fn update(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
+    let input: Input = read(input)?;
+    let name = required(input.alias_name, "aliasName")?;
+    let key_id = required(input.target_key_id, "targetKeyId")?;
+    check_name(&name)?;
+    if key_id.contains("alias/") {
+        return Err(KmsError::validation("Aliases must refer to keys."));
+    }
+    let mut live = cx.engine.write();
+    let action = "UpdateAlias";
+    let arn = format!("arn:aws:kms:{}:{}:{name}", cx.region, cx.caller.account);
+    authz::authorize_account(cx, action, Some(&arn), Facts::default())?;
+    let mut alias = find(&live.state, cx, &name)
+        .ok_or_else(|| KmsError::not_found(format!("Alias {arn} is not found.")))?
+        .clone();
+    let to = resolve::key(cx, &live.state, &key_id, action)?;
+    authz::authorize(cx, &live.state, Ask::new(action, &to))?;
+    check_own(cx, &to.key.record, action)?;
+    if let Some(key) = live.state.keys.get(&alias.key) {
+        cx.touch(&key.record.account, &key.record.arn());
+        let from = Target { key, alias: None };
+        authz::authorize(cx, &live.state, Ask::new(action, &from))?;
+        if kind(&key.record) != kind(&to.key.record) {
+            return Err(KmsError::validation(format!(
+                "{arn} can only be given a key of the same type and usage."
+            )));
+        }
+    }
+    check_state(&to.key.record)?;
+    alias.key = to.key.record.slot();
+    alias.updated = Some(cx.now);
+    live.commit(vec![Change::Alias(alias)])?;
+    Ok(json!({}))
+}
+
+/// What two keys of one alias must have in common: symmetric, asymmetric or HMAC, and the usage.
+fn kind(key: &KeyRecord) -> (bool, KeyUsage) {
+    let asymmetric = matches!(key.spec, KeySpec::Rsa2048 | KeySpec::EccP256);
+    (asymmetric, key.usage)
+}
+
+fn check_state(key: &KeyRecord) -> Result<(), KmsError> {
+    match key.state {
+        KeyState::PendingDeletion { .. } | KeyState::PendingReplicaDeletion { .. } => {
+            Err(wrong_state(key))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// API reference, "DeleteAlias". The key's state does not matter.
@@ -63,7 +115,7 @@ pub(super) fn delete(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
     let alias = find(&live.state, cx, &name)
         .ok_or_else(|| KmsError::not_found(format!("Alias {arn} is not found.")))?
         .clone();
-    if let Some(key) = live.state.key(&alias.key, cx.now) {
+    if let Some(key) = live.state.keys.get(&alias.key) {
         cx.touch(&key.record.account, &key.record.arn());
         let target = Target { key, alias: None };
         authz::authorize(cx, &live.state, Ask::new("DeleteAlias", &target))?;
@@ -90,7 +142,7 @@ pub(super) fn list(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
         Some(key_id) => {
             let target = resolve::key(cx, &live.state, key_id, "ListAliases")?;
             check_own(cx, &target.key.record, "ListAliases")?;
-            Some(target.key.record.id.clone())
+            Some(target.key.record.slot())
         }
     };
     let aliases = live
@@ -99,14 +151,14 @@ pub(super) fn list(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
         .values()
         .filter(|alias| alias.account == cx.caller.account && alias.region == cx.region)
         .filter(|alias| only.as_ref().is_none_or(|key| *key == alias.key))
-        .filter(|alias| live.state.key(&alias.key, cx.now).is_some())
-        .map(|alias| {
+        .filter_map(|alias| Some((alias, live.state.keys.get(&alias.key)?)))
+        .map(|(alias, key)| {
             json!({
                 "AliasName": alias.name,
                 "AliasArn": alias.arn(),
-                "TargetKeyId": alias.key,
+                "TargetKeyId": key.record.id,
                 "CreationDate": epoch_seconds(alias.created),
-                "LastUpdatedDate": epoch_seconds(alias.created),
+                "LastUpdatedDate": epoch_seconds(alias.updated.unwrap_or(alias.created)),
             })
         })
         .collect();
@@ -120,10 +172,7 @@ fn find<'s>(state: &'s crate::state::State, cx: &Cx<'_>, name: &str) -> Option<&
         cx.region.to_owned(),
         name.to_owned(),
     );
-    state.aliases.get(&index).filter(|alias| {
-        // An alias goes with its key.
-        state.key(&alias.key, cx.now).is_some()
-    })
+    state.aliases.get(&index)
 }
 
 fn check_name(name: &str) -> Result<(), KmsError> {

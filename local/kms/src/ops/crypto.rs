@@ -216,20 +216,16 @@ fn source<'s>(
     }
     // Without a ciphertext the key must be named.
     let id = Blob::parse(required(bytes, "keyId")?)?.key_id();
-    let known = state
-        .keys
-        .get(&id)
-        .ok_or_else(KmsError::invalid_ciphertext)?;
-    let key = state
-        .key(&id, cx.now)
-        .filter(|key| key.record.region == cx.region)
-        .ok_or_else(|| {
-            KmsError::access_denied(
-                "The ciphertext refers to a customer master key that does not exist, does not \
-                 exist in this region, or you are not allowed to access.",
-            )
-        })?;
-    cx.touch(&known.record.account, &known.record.arn());
+    if !state.knows(&id) {
+        return Err(KmsError::invalid_ciphertext());
+    }
+    let key = state.key(&id, cx.region).ok_or_else(|| {
+        KmsError::access_denied(
+            "The ciphertext refers to a customer master key that does not exist, does not \
+             exist in this region, or you are not allowed to access.",
+        )
+    })?;
+    cx.touch(&key.record.account, &key.record.arn());
     Ok(Target { key, alias: None })
 }
 
@@ -244,7 +240,7 @@ fn open(
     let blob = Blob::parse(bytes)?;
     let id = blob.key_id();
     if id != key.record.id {
-        return Err(match state.keys.contains_key(&id) {
+        return Err(match state.knows(&id) {
             true => KmsError::incorrect_key(),
             false => KmsError::invalid_ciphertext(),
         });

@@ -6,11 +6,10 @@ use crate::authz::{self, Ask};
 use crate::caller::{self, Kind};
 use crate::clock::epoch_seconds;
 use crate::grants::{NewGrant, is_principal};
+use crate::key::{KeyRecord, KeySpec, KeyUsage};
 use crate::policy::Facts;
 use crate::resolve::{self, Target};
-use crate::state::{
-    Change, Constraints, EncryptionContext, GrantRecord, KeyRecord, KeyUsage, State, hex, random,
-};
+use crate::state::{Change, Constraints, EncryptionContext, GrantRecord, State, hex, random};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -67,7 +66,7 @@ pub(super) fn create(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
         return Err(KmsError::dry_run());
     }
     let token = format!("local-{}", hex(&random::<48>()?[..]));
-    let repeated = (live.state.grants_of(&key.id))
+    let repeated = (live.state.grants_of(&key.slot()))
         .find(|grant| grant.ended.is_none() && new.name.is_some() && new.equals(grant));
     let grant = match repeated {
         Some(grant) => {
@@ -79,13 +78,16 @@ pub(super) fn create(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
             grant
         }
         None => {
-            let count = live.state.grants_of(&key.id).filter(|g| g.ended.is_none());
+            let count = live
+                .state
+                .grants_of(&key.slot())
+                .filter(|g| g.ended.is_none());
             if count.count() >= MOST_GRANTS {
                 return Err(KmsError::limit_exceeded("Too many grants on this key."));
             }
             GrantRecord {
                 id: hex(&random::<32>()?[..]),
-                key: key.id.clone(),
+                key: key.slot(),
                 name: new.name,
                 grantee: new.grantee,
                 retiring: new.retiring,
@@ -214,7 +216,7 @@ fn check_operations(key: &KeyRecord, new: &NewGrant) -> Result<(), KmsError> {
         }
     }
     let constrained = new.constraints != Constraints::default();
-    if constrained && key.spec != crate::state::KeySpec::Symmetric {
+    if constrained && key.spec != KeySpec::Symmetric {
         return Err(KmsError::validation(
             "Encryption context constraints are for symmetric encryption keys.",
         ));
@@ -273,7 +275,7 @@ pub(super) fn list(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
     authz::authorize(cx, &live.state, ask)?;
     let grants = live
         .state
-        .grants_of(&target.key.record.id)
+        .grants_of(&target.key.record.slot())
         .filter(|grant| grant.ended.is_none())
         .filter(|grant| input.grant_id.as_ref().is_none_or(|id| *id == grant.id))
         .filter(|grant| {
@@ -309,7 +311,7 @@ pub(super) fn list_retirable(cx: &Cx<'_>, input: Value) -> Result<Value, KmsErro
         .state
         .grants
         .iter()
-        .filter_map(|(key, grants)| Some((live.state.key(key, cx.now)?, grants)))
+        .filter_map(|(key, grants)| Some((live.state.keys.get(key)?, grants)))
         .filter(|(key, _)| key.record.region == cx.region)
         .flat_map(|(key, grants)| grants.values().map(|grant| (&key.record, grant)))
         .filter(|(_, grant)| grant.ended.is_none() && grant.retiring.as_ref() == Some(&retiring))
@@ -415,7 +417,9 @@ fn may_retire(
     grant_id: &str,
 ) -> Result<(), KmsError> {
     let key = &target.key.record;
-    let grant = state.grants_of(&key.id).find(|grant| grant.id == grant_id);
+    let grant = state
+        .grants_of(&key.slot())
+        .find(|grant| grant.id == grant_id);
     let identity = authz::identity_allows(cx, "RetireGrant", &key.arn());
     let by_grant = grant.is_some_and(|grant| {
         let retires = grant.operations.iter().any(|name| name == "RetireGrant");
@@ -446,7 +450,7 @@ fn live_grant<'s>(
     grant_id: &str,
 ) -> Result<&'s GrantRecord, KmsError> {
     state
-        .grants_of(&key.id)
+        .grants_of(&key.slot())
         .find(|grant| grant.id == grant_id && grant.ended.is_none())
         .ok_or_else(|| KmsError::not_found(format!("Grant ID {grant_id} is not found.")))
 }

@@ -1,15 +1,17 @@
 //! CreateKey, DescribeKey, ListKeys.
 
+use super::metadata::metadata;
 use super::policies::parse_policy;
+use super::tags::{self, Tag};
 use super::{Cx, page, paged, read, required};
 use crate::KmsError;
 use crate::authz::{self, Ask};
-use crate::clock::epoch_seconds;
+use crate::key::{
+    KeyRecord, KeySpec, KeyState, KeyUsage, MULTI_REGION, Material, MultiRegion, Origin,
+};
 use crate::policy::Facts;
 use crate::resolve::{self, Target};
-use crate::state::{
-    Change, KeyEntry, KeyRecord, KeySpec, KeyState, KeyUsage, Material, Origin, random_uuid,
-};
+use crate::state::{Change, KeyEntry, State, random_uuid};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,11 +25,11 @@ struct CreateInput {
     key_usage: Option<String>,
     origin: Option<String>,
     multi_region: Option<bool>,
+    tags: Option<Vec<Tag>>,
     bypass_policy_lockout_safety_check: Option<bool>,
 }
 
-/// API reference, "CreateKey". No multi-Region keys and no key stores; an EXTERNAL key
-/// stays pending import. Tags are taken and forgotten.
+/// API reference, "CreateKey". No key stores; an EXTERNAL key awaits its first import.
 pub(super) fn create(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
     let input: CreateInput = read(input)?;
     let (spec, usage) = kind(
@@ -43,29 +45,32 @@ pub(super) fn create(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
             )));
         }
     };
-    if input.multi_region == Some(true) {
-        return Err(KmsError::unsupported("This KMS has no multi-Region keys."));
-    }
-    let description = input.description.unwrap_or_default();
-    if description.chars().count() > 8192 {
-        return Err(KmsError::validation(
-            "1 validation error detected: Value at 'description' failed to satisfy constraint: \
-             Member must have length less than or equal to 8192",
-        ));
-    }
+    let multi_region = (input.multi_region == Some(true)).then_some(MultiRegion::Primary);
+    let description = description(input.description)?;
+    let tags = tags::parse(input.tags)?;
     let bypass = input.bypass_policy_lockout_safety_check == Some(true);
     let mut facts = Facts::default();
     facts.text("kms:KeySpec", spec.name());
     facts.text("kms:KeyUsage", usage.name());
     facts.text("kms:KeyOrigin", origin.name());
-    facts.flag("kms:MultiRegion", false);
+    facts.flag("kms:MultiRegion", multi_region.is_some());
+    if let Some(kind) = multi_region {
+        facts.text("kms:MultiRegionKeyType", kind.name());
+    }
     facts.flag("kms:BypassPolicyLockoutSafetyCheck", bypass);
+    tags::request_facts(&mut facts, &tags);
     authz::authorize_account(cx, "CreateKey", None, facts.clone())?;
+    if !tags.is_empty() {
+        authz::authorize_account(cx, "TagResource", None, facts.clone())?;
+    }
     let policy = input
         .policy
         .unwrap_or_else(|| default_policy(&cx.caller.account));
     let record = KeyRecord {
-        id: random_uuid()?.to_string(),
+        id: match multi_region {
+            Some(_) => format!("{MULTI_REGION}{}", random_uuid()?.simple()),
+            None => random_uuid()?.to_string(),
+        },
         account: cx.caller.account.clone(),
         region: cx.region.to_owned(),
         created: cx.now,
@@ -78,28 +83,55 @@ pub(super) fn create(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
             Origin::External => KeyState::PendingImport,
         },
         materials: match origin {
-            Origin::AwsKms => vec![Material::generate(cx.now)?],
+            Origin::AwsKms => vec![Material::generate(cx.now, None)?],
             Origin::External => Vec::new(),
         },
+        next_material: None,
+        rotation: None,
+        multi_region,
+        tags,
         material_gone: false,
         policy,
     };
+    let mut live = cx.engine.write();
+    let record = check_policy(cx, &live.state, record, bypass, facts)?;
+    cx.touch(&record.account, &record.arn());
+    let answer = json!({"KeyMetadata": metadata(&live.state, &record)});
+    live.commit(vec![Change::Key(record)])?;
+    Ok(answer)
+}
+
+/// The record, whose policy can be read and lets the caller put another one.
+pub(super) fn check_policy(
+    cx: &Cx<'_>,
+    state: &State,
+    record: KeyRecord,
+    bypass: bool,
+    facts: Facts,
+) -> Result<KeyRecord, KmsError> {
     let entry = KeyEntry {
         policy: parse_policy(&record.policy)?,
         record,
     };
-    let mut live = cx.engine.write();
     let target = Target {
         key: &entry,
         alias: None,
     };
-    if !bypass && !authz::keeps_caller_in(cx, &live.state, &target, facts) {
-        return Err(KmsError::malformed_policy(LOCKED_OUT));
+    match bypass || authz::keeps_caller_in(cx, state, &target, facts) {
+        true => Ok(entry.record),
+        false => Err(KmsError::malformed_policy(LOCKED_OUT)),
     }
-    cx.touch(&entry.record.account, &entry.record.arn());
-    let answer = json!({"KeyMetadata": metadata(&entry.record)});
-    live.commit(vec![Change::Key(entry.record)])?;
-    Ok(answer)
+}
+
+pub(super) fn description(text: Option<String>) -> Result<String, KmsError> {
+    let text = text.unwrap_or_default();
+    match text.chars().count() > 8192 {
+        false => Ok(text),
+        true => Err(KmsError::validation(
+            "1 validation error detected: Value at 'description' failed to satisfy constraint: \
+             Member must have length less than or equal to 8192",
+        )),
+    }
 }
 
 /// AWS's words for a policy that fails the lock-out check.
@@ -107,7 +139,7 @@ pub(super) const LOCKED_OUT: &str =
     "The new key policy will not allow you to update the key policy in the future.";
 
 /// What a key gets that is created without a policy (developer guide, "Default key policy").
-fn default_policy(account: &str) -> String {
+pub(super) fn default_policy(account: &str) -> String {
     json!({
         "Version": "2012-10-17",
         "Id": "key-default-1",
@@ -168,53 +200,7 @@ pub(super) fn describe(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
     let tokens = input.grant_tokens.unwrap_or_default();
     ask.tokens = &tokens;
     authz::authorize(cx, &live.state, ask)?;
-    Ok(json!({"KeyMetadata": metadata(&target.key.record)}))
-}
-
-/// API reference, "KeyMetadata".
-fn metadata(key: &KeyRecord) -> Value {
-    let mut metadata = json!({
-        "AWSAccountId": key.account,
-        "KeyId": key.id,
-        "Arn": key.arn(),
-        "CreationDate": epoch_seconds(key.created),
-        "Enabled": key.state == KeyState::Enabled,
-        "Description": key.description,
-        "KeyUsage": key.usage.name(),
-        "KeyState": key.state.name(),
-        "Origin": key.origin.name(),
-        "KeyManager": "CUSTOMER",
-        "CustomerMasterKeySpec": key.spec.name(),
-        "KeySpec": key.spec.name(),
-        "MultiRegion": false,
-    });
-    match (key.spec, key.usage) {
-        (KeySpec::Symmetric, _) => {
-            metadata["EncryptionAlgorithms"] = json!(["SYMMETRIC_DEFAULT"]);
-            if let Some(material) = key.current() {
-                metadata["CurrentKeyMaterialId"] = json!(material.id);
-            }
-        }
-        (KeySpec::Rsa2048, KeyUsage::EncryptDecrypt) => {
-            metadata["EncryptionAlgorithms"] = json!(["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"]);
-        }
-        (KeySpec::Rsa2048, _) => {
-            metadata["SigningAlgorithms"] = json!([
-                "RSASSA_PKCS1_V1_5_SHA_256",
-                "RSASSA_PKCS1_V1_5_SHA_384",
-                "RSASSA_PKCS1_V1_5_SHA_512",
-                "RSASSA_PSS_SHA_256",
-                "RSASSA_PSS_SHA_384",
-                "RSASSA_PSS_SHA_512",
-            ]);
-        }
-        (KeySpec::EccP256, _) => metadata["SigningAlgorithms"] = json!(["ECDSA_SHA_256"]),
-        (KeySpec::Hmac256, _) => metadata["MacAlgorithms"] = json!(["HMAC_SHA_256"]),
-    }
-    if let KeyState::PendingDeletion { until } = key.state {
-        metadata["DeletionDate"] = json!(epoch_seconds(until));
-    }
-    metadata
+    Ok(json!({"KeyMetadata": metadata(&live.state, &target.key.record)}))
 }
 
 #[derive(Deserialize)]
@@ -232,8 +218,7 @@ pub(super) fn list(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
     let keys = live
         .state
         .keys
-        .keys()
-        .filter_map(|id| live.state.key(id, cx.now))
+        .values()
         .map(|key| &key.record)
         .filter(|key| key.account == cx.caller.account && key.region == cx.region)
         .map(|key| json!({"KeyId": key.id, "KeyArn": key.arn()}))

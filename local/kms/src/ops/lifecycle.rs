@@ -1,17 +1,15 @@
 //! EnableKey, DisableKey, ScheduleKeyDeletion, CancelKeyDeletion. From which state each
-//! may come: developer guide, "Key states of AWS KMS keys". A key whose deletion date has
-//! passed does not exist any more; its record stays in the file.
+//! may come: developer guide, "Key states of AWS KMS keys". What happens at the deletion date:
+//! [`crate::settle`].
 
 use super::{Cx, check_own, read, required, wrong_state};
-use crate::KmsError;
 use crate::authz::{self, Ask};
-use crate::clock::epoch_seconds;
-use crate::resolve;
-use crate::state::{Change, KeyRecord, KeyState};
+use crate::clock::{DAY, epoch_seconds};
+use crate::key::{KeyRecord, KeyState, Material, MultiRegion, Rotated};
+use crate::state::{Change, State};
+use crate::{KmsError, resolve, settle};
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-const DAY: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -20,9 +18,10 @@ struct Input {
     pending_window_in_days: Option<i64>,
 }
 
-/// API reference, "EnableKey".
+/// API reference, "EnableKey". A rotation that fell due while the key was disabled is made up
+/// for at once, and the next is counted from now (API reference, "GetKeyRotationStatus").
 pub(super) fn enable(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
-    change(cx, &read(input)?, "EnableKey", |key| match key.state {
+    change(cx, &read(input)?, "EnableKey", |_, key| match key.state {
         KeyState::Enabled | KeyState::Disabled => Ok(KeyState::Enabled),
         _ => Err(wrong_state(key)),
     })?;
@@ -31,7 +30,7 @@ pub(super) fn enable(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
 
 /// API reference, "DisableKey".
 pub(super) fn disable(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
-    change(cx, &read(input)?, "DisableKey", |key| match key.state {
+    change(cx, &read(input)?, "DisableKey", |_, key| match key.state {
         KeyState::Enabled | KeyState::Disabled => Ok(KeyState::Disabled),
         _ => Err(wrong_state(key)),
     })?;
@@ -49,27 +48,40 @@ pub(super) fn schedule_deletion(cx: &Cx<'_>, input: Value) -> Result<Value, KmsE
         )));
     }
     let until = cx.now.saturating_add(days * DAY);
-    let key = change(cx, &input, "ScheduleKeyDeletion", |key| match key.state {
-        KeyState::PendingDeletion { .. } => Err(wrong_state(key)),
+    let action = "ScheduleKeyDeletion";
+    let key = change(cx, &input, action, |state, key| match key.state {
+        KeyState::PendingDeletion { .. } | KeyState::PendingReplicaDeletion { .. } => {
+            Err(wrong_state(key))
+        }
+        _ if key.multi_region == Some(MultiRegion::Primary)
+            && state.related(&key.id).nth(1).is_some() =>
+        {
+            Ok(KeyState::PendingReplicaDeletion { days })
+        }
         _ => Ok(KeyState::PendingDeletion { until }),
     })?;
-    Ok(json!({
+    let mut answer = json!({
         "KeyId": key.arn(),
-        "DeletionDate": epoch_seconds(until),
         "KeyState": key.state.name(),
         "PendingWindowInDays": days,
-    }))
+    });
+    if let KeyState::PendingDeletion { until } = key.state {
+        answer["DeletionDate"] = json!(epoch_seconds(until));
+    }
+    Ok(answer)
 }
 
 /// API reference, "CancelKeyDeletion": the key is disabled afterwards, or awaits its
 /// import again.
 pub(super) fn cancel_deletion(cx: &Cx<'_>, input: Value) -> Result<Value, KmsError> {
-    let key = change(cx, &read(input)?, "CancelKeyDeletion", |key| {
+    let key = change(cx, &read(input)?, "CancelKeyDeletion", |_, key| {
         match key.state {
-            KeyState::PendingDeletion { .. } if key.materials.is_empty() || key.material_gone => {
-                Ok(KeyState::PendingImport)
+            KeyState::PendingDeletion { .. } | KeyState::PendingReplicaDeletion { .. } => {
+                Ok(match key.is_complete() {
+                    true => KeyState::Disabled,
+                    false => KeyState::PendingImport,
+                })
             }
-            KeyState::PendingDeletion { .. } => Ok(KeyState::Disabled),
             _ => Err(KmsError::invalid_state(format!(
                 "{} is not pending deletion.",
                 key.arn()
@@ -83,7 +95,7 @@ fn change(
     cx: &Cx<'_>,
     input: &Input,
     action: &str,
-    to: impl FnOnce(&KeyRecord) -> Result<KeyState, KmsError>,
+    to: impl FnOnce(&State, &KeyRecord) -> Result<KeyState, KmsError>,
 ) -> Result<KeyRecord, KmsError> {
     let key_id = required(input.key_id.as_deref(), "keyId")?;
     if key_id.contains("alias/") {
@@ -104,7 +116,17 @@ fn change(
     authz::authorize(cx, &live.state, ask)?;
     let mut record = target.key.record.clone();
     check_own(cx, &record, action)?;
-    record.state = to(&record)?;
-    live.commit(vec![Change::Key(record.clone())])?;
+    record.state = to(&live.state, &record)?;
+    let rotates = record.state == KeyState::Enabled && !record.is_replica();
+    let overdue = (record.rotation.as_mut()).filter(|due| rotates && due.next <= cx.now);
+    if let Some(rotation) = overdue {
+        rotation.next = cx.now.saturating_add(rotation.days * DAY);
+        let material = Material::generate(cx.now, Some(Rotated::Automatic))?;
+        let (changes, event) = settle::rotated(&live.state, record.clone(), &material);
+        live.commit(changes)?;
+        cx.follow_up(event);
+    } else {
+        live.commit(vec![Change::Key(record.clone())])?;
+    }
     Ok(record)
 }

@@ -3,8 +3,8 @@
 use super::{Cx, base64, bytes, check_enabled, read, required, wrong_usage};
 use crate::KmsError;
 use crate::authz::{self, Ask};
+use crate::key::{KeyRecord, KeyUsage};
 use crate::resolve;
-use crate::state::{KeyRecord, KeyUsage};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde_json::{Value, json};

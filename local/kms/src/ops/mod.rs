@@ -4,24 +4,29 @@ mod aliases;
 mod crypto;
 mod data_keys;
 mod grants;
+mod import;
 mod keys;
 mod lifecycle;
 mod mac;
+mod metadata;
 mod policies;
+mod regions;
 mod rotation;
+mod tags;
 
-pub(crate) use rotation::set_imported_material;
-
+use crate::authz::{self, Ask};
 use crate::caller::Caller;
-use crate::clock::{from_millis, millis};
-use crate::state::{EncryptionContext, KeyRecord, KeySpec, KeyState, KeyUsage};
-use crate::{Engine, KmsError};
+use crate::clock::millis;
+use crate::events::ServiceEvent;
+use crate::key::{KeyRecord, KeySpec, KeyState, KeyUsage};
+use crate::policy::Facts;
+use crate::state::{EncryptionContext, State};
+use crate::{Engine, KmsError, resolve};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use time::format_description::well_known::Rfc3339;
 
 /// One call: who, where, when, and the keys that it touched so far.
 pub(crate) struct Cx<'a> {
@@ -32,6 +37,20 @@ pub(crate) struct Cx<'a> {
     pub(crate) now: i64,
     /// Account and ARN of each key that the request named, for the event.
     pub(crate) touched: RefCell<Vec<(String, String)>>,
+    /// What goes into the log after the call's own event.
+    pub(crate) after: RefCell<Vec<After>>,
+}
+
+/// An event that a call has beside its own.
+pub(crate) enum After {
+    /// What KMS did to a key in consequence.
+    Service(ServiceEvent),
+    /// The CreateKey of ReplicateKey, in the replica's Region.
+    MadeThere {
+        region: String,
+        account: String,
+        arn: String,
+    },
 }
 
 impl<'a> Cx<'a> {
@@ -42,7 +61,35 @@ impl<'a> Cx<'a> {
             region,
             now: millis(engine.clock.now()),
             touched: RefCell::default(),
+            after: RefCell::default(),
         }
+    }
+
+    /// The same call as it is judged in another Region.
+    pub(crate) fn there<'r>(&self, region: &'r str) -> Cx<'r>
+    where
+        'a: 'r,
+    {
+        Cx {
+            engine: self.engine,
+            caller: self.caller,
+            region,
+            now: self.now,
+            touched: RefCell::default(),
+            after: RefCell::default(),
+        }
+    }
+
+    fn follow_up(&self, event: ServiceEvent) {
+        self.after.borrow_mut().push(After::Service(event));
+    }
+
+    fn made_there(&self, key: &KeyRecord) {
+        self.after.borrow_mut().push(After::MadeThere {
+            region: key.region.clone(),
+            account: key.account.clone(),
+            arn: key.arn(),
+        });
     }
 
     pub(crate) fn touch(&self, account: &str, arn: &str) {
@@ -50,15 +97,6 @@ impl<'a> Cx<'a> {
         if !touched.iter().any(|(_, known)| known == arn) {
             touched.push((account.to_owned(), arn.to_owned()));
         }
-    }
-
-    /// As events and `aws:CurrentTime` write it, to the second.
-    pub(crate) fn now_text(&self) -> String {
-        let now = from_millis(self.now);
-        now.replace_nanosecond(0)
-            .unwrap_or(now)
-            .format(&Rfc3339)
-            .unwrap_or_default()
     }
 }
 
@@ -83,9 +121,12 @@ const OPERATIONS: &[(&str, bool, Run)] = &[
     ("CreateKey", WRITE, keys::create),
     ("Decrypt", READ, crypto::decrypt),
     ("DeleteAlias", WRITE, aliases::delete),
+    ("DeleteImportedKeyMaterial", WRITE, import::delete),
     ("DescribeKey", READ, keys::describe),
     ("DisableKey", WRITE, lifecycle::disable),
+    ("DisableKeyRotation", WRITE, rotation::disable),
     ("EnableKey", WRITE, lifecycle::enable),
+    ("EnableKeyRotation", WRITE, rotation::enable),
     ("Encrypt", READ, crypto::encrypt),
     ("GenerateDataKey", READ, data_keys::generate),
     (
@@ -96,16 +137,25 @@ const OPERATIONS: &[(&str, bool, Run)] = &[
     ("GenerateMac", READ, mac::generate),
     ("GetKeyPolicy", READ, policies::get),
     ("GetKeyRotationStatus", READ, rotation::status),
+    ("GetParametersForImport", READ, import::parameters),
+    ("ImportKeyMaterial", WRITE, import::import),
     ("ListAliases", READ, aliases::list),
     ("ListGrants", READ, grants::list),
+    ("ListKeyRotations", READ, rotation::list),
     ("ListKeys", READ, keys::list),
+    ("ListResourceTags", READ, tags::list),
     ("ListRetirableGrants", READ, grants::list_retirable),
     ("PutKeyPolicy", WRITE, policies::put),
     ("ReEncrypt", READ, crypto::re_encrypt),
+    ("ReplicateKey", WRITE, regions::replicate),
     ("RetireGrant", WRITE, grants::retire),
     ("RevokeGrant", WRITE, grants::revoke),
     ("RotateKeyOnDemand", WRITE, rotation::rotate),
     ("ScheduleKeyDeletion", WRITE, lifecycle::schedule_deletion),
+    ("TagResource", WRITE, tags::tag),
+    ("UntagResource", WRITE, tags::untag),
+    ("UpdateAlias", WRITE, aliases::update),
+    ("UpdatePrimaryRegion", WRITE, regions::update_primary),
     ("VerifyMac", READ, mac::verify),
 ];
 
@@ -136,15 +186,24 @@ impl Operation {
         (self.run)(cx, input)
     }
 
-    /// What of an answer goes into the event: CloudTrail shows it for calls that make something.
-    pub(crate) fn response_elements(self, answer: &Value) -> Value {
+    /// What of an answer goes into the event: what a call made, and the ARN of the key that a
+    /// call without an answer changed ("CloudTrail log entries for this operation … include the
+    /// key ARN of the affected KMS key in the responseElements.keyId value").
+    pub(crate) fn response_elements(self, answer: &Value, key: Option<&str>) -> Value {
+        let made = |metadata: &Value| json!({"keyId": metadata["KeyId"], "arn": metadata["Arn"]});
         match self.name {
+            _ if self.read_only => Value::Null,
             "CreateGrant" => json!({"grantId": answer["GrantId"]}),
-            "CreateKey" => json!({"keyMetadata": {
-                "keyId": answer["KeyMetadata"]["KeyId"],
-                "arn": answer["KeyMetadata"]["Arn"],
-            }}),
-            _ => Value::Null,
+            "CreateKey" => json!({"keyMetadata": made(&answer["KeyMetadata"])}),
+            "ReplicateKey" => json!({
+                "replicaKeyMetadata": made(&answer["ReplicaKeyMetadata"]),
+                "replicaPolicy": answer["ReplicaPolicy"],
+            }),
+            "ImportKeyMaterial" | "DeleteImportedKeyMaterial" => json!({
+                "keyId": answer["KeyId"],
+                "keyMaterialId": answer["KeyMaterialId"],
+            }),
+            _ => key.map_or(Value::Null, |arn| json!({"keyId": arn})),
         }
     }
 }
@@ -229,7 +288,9 @@ fn check_enabled(key: &KeyRecord) -> Result<(), KmsError> {
     match key.state {
         KeyState::Enabled => Ok(()),
         KeyState::Disabled => Err(KmsError::disabled(&key.arn())),
-        KeyState::PendingImport | KeyState::PendingDeletion { .. } => Err(wrong_state(key)),
+        KeyState::PendingImport
+        | KeyState::PendingDeletion { .. }
+        | KeyState::PendingReplicaDeletion { .. } => Err(wrong_state(key)),
     }
 }
 
@@ -239,8 +300,31 @@ fn wrong_state(key: &KeyRecord) -> KmsError {
         KeyState::Disabled => "disabled",
         KeyState::PendingImport => "pending import",
         KeyState::PendingDeletion { .. } => "pending deletion",
+        KeyState::PendingReplicaDeletion { .. } => "pending replica deletion",
     };
     KmsError::invalid_state(format!("{} is {state}.", key.arn()))
+}
+
+/// The key of an operation that takes the id or ARN of one of the caller's own account's keys,
+/// and no alias: found, authorized with these condition keys, and noted for the event.
+fn managed(
+    cx: &Cx<'_>,
+    state: &State,
+    key_id: &str,
+    action: &str,
+    facts: Facts,
+) -> Result<KeyRecord, KmsError> {
+    if key_id.contains("alias/") {
+        return Err(KmsError::invalid_arn(
+            "An alias is not allowed here: name the key by its id or ARN.",
+        ));
+    }
+    let target = resolve::key(cx, state, key_id, action)?;
+    let mut ask = Ask::new(action, &target);
+    ask.facts = facts;
+    authz::authorize(cx, state, ask)?;
+    check_own(cx, &target.key.record, action)?;
+    Ok(target.key.record.clone())
 }
 
 /// For the operations that the API reference marks "Cross-account use: No".
@@ -248,12 +332,7 @@ fn check_own(cx: &Cx<'_>, key: &KeyRecord, action: &str) -> Result<(), KmsError>
     if key.account == cx.caller.account {
         return Ok(());
     }
-    Err(crate::authz::refusal(
-        cx,
-        action,
-        &key.arn(),
-        "resource-based",
-    ))
+    Err(authz::refusal(cx, action, &key.arn(), "resource-based"))
 }
 
 /// One page of a list. The marker is the number of entries already given.

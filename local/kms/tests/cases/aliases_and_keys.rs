@@ -208,11 +208,7 @@ fn keys_of_the_wrong_kind_are_refused_as_such() {
             "ValidationException"
         );
     }
-    for input in [
-        json!({"KeySpec": "SM2"}),
-        json!({"MultiRegion": true}),
-        json!({"Origin": "AWS_CLOUDHSM"}),
-    ] {
+    for input in [json!({"KeySpec": "SM2"}), json!({"Origin": "AWS_CLOUDHSM"})] {
         assert_eq!(
             world.code("admin", "CreateKey", input),
             "UnsupportedOperationException"
@@ -383,84 +379,5 @@ fn a_mac_verifies_for_its_message_under_its_key_alone() {
     assert_eq!(
         verify("KeyId", &json!(world.key(&[]))),
         "InvalidKeyUsageException"
-    );
-}
-
-#[test]
-fn a_rotated_key_opens_old_blobs_and_seals_under_new_material() {
-    let world = World::new();
-    let key = world.key(&[]);
-    let old = world.data_key("admin", &key, &json!({}));
-    assert_eq!(
-        world.ok("admin", "RotateKeyOnDemand", json!({"KeyId": key}))["KeyId"],
-        key
-    );
-    let world = world.reopened();
-    let opened = world.ok(
-        "admin",
-        "Decrypt",
-        json!({"CiphertextBlob": old["CiphertextBlob"]}),
-    );
-    assert_eq!(
-        (&opened["Plaintext"], &opened["KeyMaterialId"]),
-        (&old["Plaintext"], &old["KeyMaterialId"])
-    );
-    let input = json!({"CiphertextBlob": old["CiphertextBlob"], "DestinationKeyId": key});
-    let moved = world.ok("admin", "ReEncrypt", input);
-    assert_eq!(moved["SourceKeyMaterialId"], old["KeyMaterialId"]);
-    assert_ne!(moved["DestinationKeyMaterialId"], old["KeyMaterialId"]);
-    let described = world.ok("admin", "DescribeKey", json!({"KeyId": key}));
-    assert_eq!(
-        described["KeyMetadata"]["CurrentKeyMaterialId"],
-        moved["DestinationKeyMaterialId"]
-    );
-    assert_eq!(
-        world.code("broker", "RotateKeyOnDemand", json!({"KeyId": key})),
-        "AccessDeniedException"
-    );
-    let status = world.ok("admin", "GetKeyRotationStatus", json!({"KeyId": key}));
-    assert_eq!(status["KeyRotationEnabled"], false);
-    for _ in 1..25 {
-        world.ok("admin", "RotateKeyOnDemand", json!({"KeyId": key}));
-    }
-    assert_eq!(
-        world.code("admin", "RotateKeyOnDemand", json!({"KeyId": key})),
-        "LimitExceededException"
-    );
-}
-
-#[test]
-fn imported_material_that_goes_makes_the_key_pending_import_and_comes_back_the_same() {
-    let world = World::new();
-    let made = world.ok("admin", "CreateKey", json!({"Origin": "EXTERNAL"}));
-    let key = made["KeyMetadata"]["Arn"].as_str().unwrap().to_owned();
-    world.kms.set_imported_material(&key, true).unwrap();
-    let data_key = world.data_key("admin", &key, &json!({}));
-    let open = |world: &World| {
-        world.code(
-            "admin",
-            "Decrypt",
-            json!({"CiphertextBlob": data_key["CiphertextBlob"]}),
-        )
-    };
-    assert_eq!(open(&world), "ok");
-    world.kms.set_imported_material(&key, false).unwrap();
-    assert_eq!(open(&world), "KMSInvalidStateException");
-    let described = world.ok("admin", "DescribeKey", json!({"KeyId": key}));
-    assert_eq!(described["KeyMetadata"]["KeyState"], "PendingImport");
-    world.ok("admin", "ScheduleKeyDeletion", json!({"KeyId": key}));
-    world.ok("admin", "CancelKeyDeletion", json!({"KeyId": key}));
-    let world = world.reopened();
-    assert_eq!(open(&world), "KMSInvalidStateException");
-    world.kms.set_imported_material(&key, true).unwrap();
-    assert_eq!(open(&world), "ok");
-    let own = world.key(&[]);
-    assert_eq!(
-        world
-            .kms
-            .set_imported_material(&own, false)
-            .unwrap_err()
-            .code,
-        "UnsupportedOperationException"
     );
 }

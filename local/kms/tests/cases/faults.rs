@@ -129,3 +129,62 @@ async fn a_server_that_ends_lets_go_of_hanging_calls() {
     let _ = stream.read_to_end(&mut answer).await;
     assert!(!String::from_utf8_lossy(&answer).contains("Keys"));
 }
+
+#[test]
+fn one_operation_s_fault_is_cleared_and_the_others_stay() {
+    let world = World::new();
+    for operation in ["ListKeys", "ListAliases"] {
+        world
+            .kms
+            .inject(Fault::always(operation, FaultKind::Internal));
+    }
+    world.kms.clear_fault("ListKeys");
+    assert_eq!(world.code("admin", "ListKeys", json!({})), "ok");
+    assert_eq!(
+        world.code("admin", "ListAliases", json!({})),
+        "KMSInternalException"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_turned_on_and_off_while_calls_are_in_flight() {
+    let world = World::new();
+    let key = world.key(&[]);
+    world
+        .kms
+        .inject(Fault::times("DescribeKey", FaultKind::Hang, 1));
+    let describe = || {
+        let (kms, input) = (world.kms.clone(), json!({"KeyId": key}));
+        async move { post(&kms, "admin", "DescribeKey", &input).await.0 }
+    };
+    let mut hanging = Box::pin(describe());
+    let hung = tokio::time::timeout(Duration::from_millis(100), &mut hanging);
+    assert!(hung.await.is_err());
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (kms, input) = (world.kms.clone(), json!({"KeyId": key}));
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                for _ in 0..100 {
+                    seen.push(post(&kms, "admin", "DescribeKey", &input).await.0);
+                }
+                seen
+            })
+        })
+        .collect();
+    for _ in 0..200 {
+        world
+            .kms
+            .inject(Fault::always("DescribeKey", FaultKind::Unavailable));
+        assert_eq!(describe().await, 500);
+        world.kms.clear_fault("DescribeKey");
+        assert_eq!(describe().await, 200);
+    }
+    for caller in callers {
+        let seen = caller.await.unwrap();
+        assert!(seen.iter().all(|status| [200, 500].contains(status)));
+    }
+    // What hangs already is not let go.
+    let hung = tokio::time::timeout(Duration::from_millis(100), &mut hanging);
+    assert!(hung.await.is_err());
+}

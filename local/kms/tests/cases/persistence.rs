@@ -1,6 +1,6 @@
 //! What was acknowledged is there after a restart; what is broken is named, and left alone.
 
-use crate::world::{BROKER, World, open, role};
+use crate::world::{BROKER, ELSEWHERE, REGION, World, open, role};
 use local_kms::{OpenError, SystemClock};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -148,7 +148,7 @@ fn a_broken_state_file_is_an_error_that_names_it_and_changes_nothing() {
         b"[]",
         b"\xff\xfe",
         b"{\"format\":1}",
-        b"{\"format\":2,\"keys\":[],\"grants\":[],\"aliases\":[]}",
+        b"{\"format\":3,\"keys\":[],\"grants\":[],\"aliases\":[]}",
     ] {
         let (world, _) = written();
         let (found, left) = reopened_with(world, "kms.json", broken);
@@ -198,4 +198,95 @@ fn using_a_key_writes_no_state() {
     );
     world.ok("admin", "DescribeKey", json!({"KeyId": key}));
     assert_eq!(size(&journal), before);
+}
+
+#[test]
+fn what_related_keys_share_is_torn_off_the_journal_from_both_or_none() {
+    let world = World::new();
+    let (primary, replica) = world.related();
+    let first = world.describe(&primary)["CurrentKeyMaterialId"].clone();
+    let before = size(&world.dir.0.join("kms.journal"));
+    world.ok("admin", "RotateKeyOnDemand", json!({"KeyId": primary}));
+    let World { kms, clock, dir } = world;
+    drop(kms);
+    let path = dir.0.join("kms.journal");
+    let whole = std::fs::read(&path).unwrap();
+    let start = usize::try_from(before).unwrap();
+    let snapshot = std::fs::read(dir.0.join("kms.json")).unwrap();
+    for part in [1, 2, 3] {
+        std::fs::write(dir.0.join("kms.json"), &snapshot).unwrap();
+        let cut = start + (whole.len() - start) * part / 4;
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let kms = open(&dir.0, clock.clone()).unwrap();
+        for (region, key) in [(REGION, &primary), (ELSEWHERE, &replica)] {
+            let input = json!({"KeyId": key});
+            let answer = kms.call("admin", region, "DescribeKey", input).unwrap();
+            assert_eq!(answer["KeyMetadata"]["CurrentKeyMaterialId"], first);
+        }
+    }
+}
+
+/// What the program wrote before it knew of dates, Regions and imports.
+fn first_format(policy: &Value) -> Value {
+    let key = |id: &str, origin: &str, gone: bool, materials: Value, state: Value| {
+        json!({"id": id, "account": "111122223333", "region": "eu-west-1", "created": 1000,
+            "description": "old", "spec": "SYMMETRIC_DEFAULT", "usage": "ENCRYPT_DECRYPT",
+            "origin": origin, "state": state, "policy": policy.to_string(),
+            "materials": materials, "material_gone": gone})
+    };
+    let material = |n: u8| {
+        use base64::Engine;
+        let secret = base64::engine::general_purpose::STANDARD.encode([n; 32]);
+        json!({"id": format!("{n:02x}").repeat(32), "created": 1000, "secret": secret})
+    };
+    json!({"format": 1, "keys": [
+        key(ROTATED, "AWS_KMS", false, json!([material(1), material(2)]), json!("Enabled")),
+        key(IMPORTED, "EXTERNAL", true, json!([material(3)]), json!("PendingImport")),
+        key(DELETED, "AWS_KMS", false, json!([material(4)]), json!({"PendingDeletion": {"until": 2000}})),
+    ], "grants": [{"id": "a".repeat(64), "key": ROTATED, "name": null,
+        "grantee": role(BROKER, "broker"), "retiring": null, "operations": ["DescribeKey"],
+        "constraints": {"subset": null, "equals": null}, "issuer": "arn:aws:iam::111122223333:root",
+        "created": 1000, "ended": null, "tokens": ["local-x"]}],
+    "aliases": [{"account": "111122223333", "region": "eu-west-1", "name": "alias/old",
+        "key": ROTATED, "created": 1000}]})
+}
+
+const ROTATED: &str = "11111111-1111-4111-8111-111111111111";
+const IMPORTED: &str = "22222222-2222-4222-8222-222222222222";
+const DELETED: &str = "33333333-3333-4333-8333-333333333333";
+
+#[test]
+fn a_state_file_of_the_first_format_is_read_and_written_anew() {
+    let World { kms, clock, dir } = World::new();
+    drop(kms);
+    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+        "Principal": {"AWS": "111122223333"}, "Action": "kms:*", "Resource": "*"}]});
+    let path = dir.0.join("kms.json");
+    std::fs::write(&path, first_format(&policy).to_string()).unwrap();
+    let kms = open(&dir.0, clock.clone()).unwrap();
+    let mut world = World { kms, clock, dir };
+    for _ in 0..2 {
+        let key = world.describe(&json!("alias/old"));
+        assert_eq!(key["KeyId"], ROTATED);
+        assert_eq!(key["CurrentKeyMaterialId"], "02".repeat(32));
+        let rotations = world.ok("admin", "ListKeyRotations", json!({"KeyId": ROTATED}));
+        assert_eq!(rotations["Rotations"][0]["RotationType"], "ON_DEMAND");
+        let arn = key["Arn"].clone();
+        assert_eq!(
+            world.code("broker", "DescribeKey", json!({"KeyId": arn})),
+            "ok"
+        );
+        let imported = world.describe(&json!(IMPORTED));
+        assert_eq!(imported["KeyState"], "PendingImport");
+        assert_eq!(imported["ExpirationModel"], Value::Null);
+        let deleted = json!({"KeyId": DELETED});
+        assert_eq!(
+            world.code("admin", "DescribeKey", deleted),
+            "NotFoundException"
+        );
+        world = world.reopened();
+        let written: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(written["format"], 2);
+        assert!(!written.to_string().contains(&"04".repeat(32)));
+    }
 }

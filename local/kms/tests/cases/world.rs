@@ -5,11 +5,14 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 pub(crate) const CUSTOMER: &str = "111122223333";
 pub(crate) const BROKER: &str = "444455556666";
 pub(crate) const STRANGER: &str = "777788889999";
 pub(crate) const REGION: &str = "eu-west-1";
+pub(crate) const ELSEWHERE: &str = "us-east-1";
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Name, ARN, identity policy. The name is the access key id too.
 fn principals() -> Vec<Principal> {
@@ -136,6 +139,43 @@ impl World {
     pub(crate) fn code(&self, who: &str, operation: &str, input: Value) -> &'static str {
         self.call(who, operation, input)
             .map_or_else(|error| error.code, |_| "ok")
+    }
+
+    /// `admin`'s call in the other Region.
+    pub(crate) fn there(&self, operation: &str, input: Value) -> Result<Value, KmsError> {
+        self.kms.call("admin", ELSEWHERE, operation, input)
+    }
+
+    pub(crate) fn ok_there(&self, operation: &str, input: Value) -> Value {
+        self.there(operation, input).unwrap()
+    }
+
+    pub(crate) fn code_there(&self, operation: &str, input: Value) -> &'static str {
+        self.there(operation, input)
+            .map_or_else(|error| error.code, |_| "ok")
+    }
+
+    /// What CreateKey says of a key made from `input`; its policy delegates to the account.
+    pub(crate) fn make(&self, input: Value) -> Value {
+        self.ok("admin", "CreateKey", input)["KeyMetadata"].clone()
+    }
+
+    pub(crate) fn describe(&self, key: &Value) -> Value {
+        self.ok("admin", "DescribeKey", json!({"KeyId": key}))["KeyMetadata"].clone()
+    }
+
+    /// The ARN of a multi-Region primary key with a replica elsewhere, and the replica's.
+    pub(crate) fn related(&self) -> (Value, Value) {
+        let primary = self.make(json!({"MultiRegion": true}))["Arn"].clone();
+        let input = json!({"KeyId": primary, "ReplicaRegion": ELSEWHERE});
+        let made = self.ok("admin", "ReplicateKey", input);
+        (primary, made["ReplicaKeyMetadata"]["Arn"].clone())
+    }
+
+    /// Milliseconds of the clock as AWS JSON writes times.
+    pub(crate) fn now(&self) -> f64 {
+        let nanos = self.clock.now().unix_timestamp_nanos();
+        i64::try_from(nanos / 1_000_000).unwrap() as f64 / 1000.0
     }
 
     /// A key of the customer's with these statements and one for `admin`; gives its ARN.
