@@ -69,6 +69,8 @@ named! {
     pub enum AuditKind, "audit kind" {
         /// A secret was injected into a request, or was to be.
         Use = "use",
+        /// A secret's value was told to a caller, or was to be.
+        Reveal = "reveal",
         /// A version was put.
         Put = "put",
         /// A secret was deleted.
@@ -83,6 +85,20 @@ named! {
         DeleteToken = "delete_token",
         /// A workspace was opened.
         OpenWorkspace = "open_workspace",
+        /// A re-wrap was started.
+        Rewrap = "rewrap",
+        /// A re-wrap was paused, went on or ended.
+        RewrapState = "rewrap_state",
+        /// A secret's destination policy was changed.
+        ChangePolicy = "change_policy",
+        /// An earlier version was made the current one.
+        Promote = "promote",
+        /// An earlier version was revoked.
+        RevokeVersion = "revoke_version",
+        /// A workspace was frozen.
+        Freeze = "freeze",
+        /// A workspace was thawed.
+        Thaw = "thaw",
     }
 }
 

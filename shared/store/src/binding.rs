@@ -1,6 +1,6 @@
 //! A workspace's key: which it is, whether its use is frozen, what was last seen of it.
 
-use crate::{Revision, names::named};
+use crate::{IdempotencyRecord, Revision, names::named};
 use envelope::KeyArn;
 use time::OffsetDateTime;
 
@@ -36,10 +36,19 @@ impl Binding {
     }
 
     /// The binding after a change: the current KEK becomes the latest of the
-    /// former ones, unless it is the new one itself.
+    /// former ones, unless it is the new one itself; the deployment's own KEK
+    /// becomes one where there never was another.
     #[must_use]
-    pub(crate) fn changed_to(&self, key: &KeyArn, now: OffsetDateTime) -> Self {
+    pub(crate) fn changed_to(
+        &self,
+        key: &KeyArn,
+        deployment_key: Option<&KeyArn>,
+        now: OffsetDateTime,
+    ) -> Self {
         let mut former = self.keys();
+        if former.is_empty() {
+            former.extend(deployment_key.cloned());
+        }
         former.retain(|known| known != key);
         Self {
             current: Some(key.clone()),
@@ -52,13 +61,22 @@ impl Binding {
 
 /// A change of the workspace's KEK, after the new one was proved.
 #[derive(Debug, Clone)]
-pub struct BindKey {
+pub struct BindKey<'a> {
     /// The binding as it was read; the change is conditional on its revision.
     pub read: Binding,
     /// The KEK to wrap under from now on.
     pub key: KeyArn,
-    /// What proved it, in short, for the state record. No key material.
+    /// The deployment's own KEK, which becomes a former one where the binding that was
+    /// read had none and never had one.
+    pub deployment_key: Option<KeyArn>,
+    /// What proved the new KEK, in short, for the state record. No key material.
     pub evidence: String,
+    /// How well it is fenced, for the state record.
+    pub grade: Option<Grade>,
+    /// The probes as a list in JSON, for the state record.
+    pub probes: String,
+    /// The record of the request's `Idempotency-Key`, if it had one.
+    pub idempotency: Option<&'a IdempotencyRecord>,
     /// The time of the change.
     pub now: OffsetDateTime,
 }
@@ -85,6 +103,22 @@ pub struct KeyStateRecord {
     pub since: OffsetDateTime,
     /// What showed it, in short: a KMS request id, a probe. No key material.
     pub evidence: String,
+    /// How well it is fenced, where that was asked.
+    pub grade: Option<Grade>,
+    /// What was asked of KMS and how it answered: a list in JSON, as evidence for people.
+    pub probes: String,
+    /// When it was last looked at.
+    pub checked_at: OffsetDateTime,
+}
+
+named! {
+    /// How well a key is fenced.
+    pub enum Grade, "grade" {
+        /// It serves this workspace and refuses every other.
+        Strict = "strict",
+        /// It works, and beyond the workspace too.
+        Permissive = "permissive",
+    }
 }
 
 named! {
@@ -131,7 +165,7 @@ mod tests {
             (&b, vec![a.clone()]),
             (&a, vec![b.clone()]),
         ] {
-            binding = binding.changed_to(next, now);
+            binding = binding.changed_to(next, None, now);
             assert_eq!(
                 (binding.current.as_ref(), &binding.former),
                 (Some(next), &former)
@@ -139,5 +173,21 @@ mod tests {
         }
         assert_eq!(binding.revision.number(), 4);
         assert_eq!(binding.keys(), [a, b]);
+    }
+
+    #[test]
+    fn the_deployments_own_key_becomes_a_former_one_only_where_there_never_was_another() {
+        let now = datetime!(2026-11-05 12:00 UTC);
+        let (own, a, b) = (key('d'), key('a'), key('b'));
+        let unbound = Binding::unbound(now);
+        let first = unbound.changed_to(&a, Some(&own), now);
+        assert_eq!(first.keys(), [a.clone(), own.clone()]);
+        assert_eq!(
+            first.changed_to(&b, Some(&own), now).keys(),
+            [b.clone(), a.clone(), own.clone()]
+        );
+        let without = unbound.changed_to(&a, None, now);
+        assert_eq!(without.changed_to(&b, Some(&own), now).keys(), [b, a]);
+        assert_eq!(unbound.changed_to(&own, Some(&own), now).keys(), [own]);
     }
 }

@@ -1,5 +1,6 @@
 //! How the store fails.
 
+use envelope::KmsFailure;
 use std::fmt;
 
 /// Which of a write's conditions did not hold.
@@ -9,12 +10,17 @@ pub enum Which {
     Head,
     /// The key binding is no longer the one that was read.
     Binding,
-    /// The workspace is frozen.
+    /// The earlier version is no longer the one that was read, or is not there to be
+    /// taken: revoked, deleted, or the current one.
+    Version,
+    /// The workspace is frozen; of a thaw: the freeze is no longer the one that was read.
     Frozen,
     /// The token no longer exists.
     Token,
     /// An unexpired record of the same `Idempotency-Key` exists.
     Idempotency,
+    /// The job is no longer the one that was read, or it has ended.
+    Job,
     /// The audit record exists already, has an outcome already, or is missing.
     Audit,
     /// What was to be made exists already, or what was to be deleted does not.
@@ -35,6 +41,9 @@ pub enum StoreError {
     /// A record would be larger than the table takes; nothing was written.
     #[error("the record is too large")]
     TooLarge,
+    /// The MAC of a record that gives authority could not be made; nothing was written.
+    #[error("the record could not be authenticated")]
+    Unattested(#[source] KmsFailure),
     /// Throttled, timed out, unreachable or refused. A write may or may not
     /// have landed.
     #[error("the store is unavailable")]

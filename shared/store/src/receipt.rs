@@ -1,9 +1,10 @@
 //! The id of an audit record, which says where the record lies.
 
+use crate::uuid7;
 use envelope::InvalidId;
 use std::{fmt, str::FromStr};
 use time::{Date, OffsetDateTime};
-use uuid::{Builder, Uuid, Variant, Version};
+use uuid::Uuid;
 
 /// The id of an audit record, a use's receipt among them: a UUIDv7 (RFC 9562,
 /// section 5.7) in its lower-case hyphenated form. Its time tells the day and
@@ -22,10 +23,7 @@ impl ReceiptId {
     /// If the operating system gives no randomness.
     #[must_use]
     pub fn new(now: OffsetDateTime) -> Self {
-        let mut random = [0; 10];
-        getrandom::fill(&mut random).expect("the operating system gives randomness");
-        let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
-        Self(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+        Self(uuid7::fresh(now))
     }
 
     /// Takes untrusted text.
@@ -33,38 +31,22 @@ impl ReceiptId {
     /// # Errors
     /// The text is not a UUIDv7 in its usual form, or its time is past the year 9999.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        const INVALID: InvalidId = InvalidId {
+        uuid7::parse(text).map(Self).ok_or(InvalidId {
             kind: "receipt id",
             rule: "a UUIDv7 in lower case with hyphens",
-        };
-        let uuid = Uuid::try_parse(text).map_err(|_| INVALID)?;
-        let id = Self(uuid);
-        let valid = uuid.get_version() == Some(Version::SortRand)
-            && uuid.get_variant() == Variant::RFC4122
-            && id.time().is_some()
-            && id.to_string() == text;
-        if valid { Ok(id) } else { Err(INVALID) }
+        })
     }
 
     /// The day, in UTC, that the record lies under.
     #[must_use]
     pub fn day(&self) -> Date {
-        self.time().map_or(Date::MAX, OffsetDateTime::date)
+        uuid7::time(self.0).map_or(Date::MAX, OffsetDateTime::date)
     }
 
     /// The shard of that day, below [`SHARDS`](Self::SHARDS).
     #[must_use]
     pub fn shard(&self) -> u8 {
         self.0.as_bytes()[15] % Self::SHARDS
-    }
-
-    /// The time that the id was made for, to the millisecond.
-    fn time(self) -> Option<OffsetDateTime> {
-        let bytes = self.0.as_bytes();
-        let millis = bytes[..6]
-            .iter()
-            .fold(0_i128, |sum, byte| (sum << 8) | i128::from(*byte));
-        OffsetDateTime::from_unix_timestamp_nanos(millis * 1_000_000).ok()
     }
 }
 

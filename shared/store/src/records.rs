@@ -1,7 +1,7 @@
 //! What one read of a workspace asks for and finds.
 
 use crate::{
-    Binding, Freeze, Head, IdempotencyId, IdempotencyRecord, KeyStateRecord, StoredVersion,
+    Binding, EarlierVersion, Freeze, Head, IdempotencyId, IdempotencyRecord, KeyStateRecord,
     TokenId, TokenRecord,
 };
 use envelope::{SecretName, SecretVersion};
@@ -35,8 +35,9 @@ pub struct Records {
     pub token: Option<TokenRecord>,
     /// The secret's head.
     pub head: Option<Head>,
-    /// The earlier version.
-    pub version: Option<StoredVersion>,
+    /// The earlier version, if it is one of the secret that the head tells of: what
+    /// an interrupted deletion left is not.
+    pub version: Option<EarlierVersion>,
     /// The record of the `Idempotency-Key`, expired ones included.
     pub idempotency: Option<IdempotencyRecord>,
 }

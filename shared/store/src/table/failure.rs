@@ -4,7 +4,11 @@ use crate::{Cause, StoreError, Which};
 use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     operation::{RequestId, transact_write_items::TransactWriteItemsError},
+    types::CancellationReason,
 };
+
+/// The reason of a write whose condition did not hold.
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
 /// A failed read, or anything else that is not a condition.
 pub(super) fn unavailable<E>(operation: &'static str, error: &SdkError<E>) -> StoreError
@@ -67,11 +71,7 @@ pub(super) fn uncommitted(
             _ => Attempt::Failed(other()),
         };
     };
-    let reasons: Vec<&str> = cancelled
-        .cancellation_reasons()
-        .iter()
-        .map(|reason| reason.code().unwrap_or_default())
-        .collect();
+    let reasons = codes(cancelled.cancellation_reasons());
     let first = |wanted: &str| {
         conditions
             .iter()
@@ -79,12 +79,13 @@ pub(super) fn uncommitted(
             .find(|(_, reason)| **reason == wanted)
             .map(|(which, _)| *which)
     };
-    let failed = first("ConditionalCheckFailed").map(StoreError::Conflict);
+    let failed = first(CONDITION_FAILED).map(StoreError::Conflict);
     if let Some(contended) = first("TransactionConflict") {
         // Asked again even where a condition failed: what holds the other item
         // may be the very request that an `Idempotency-Key` repeats.
         return Attempt::Contended(failed.unwrap_or_else(|| match contended {
-            Which::Head => StoreError::Conflict(Which::Head),
+            // Another write of the same secret is what held it.
+            Which::Head | Which::Version => StoreError::Conflict(contended),
             _ => other(),
         }));
     }
@@ -93,6 +94,27 @@ pub(super) fn uncommitted(
         None if reasons.iter().any(|reason| is_size(reason)) => StoreError::TooLarge,
         None => other(),
     })
+}
+
+/// For each write of a cancelled transaction, in order, whether its condition failed.
+/// `None` where the transaction was not cancelled.
+pub(super) fn failed_conditions(error: &SdkError<TransactWriteItemsError>) -> Option<Vec<bool>> {
+    match error.as_service_error()? {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => Some(
+            codes(cancelled.cancellation_reasons())
+                .into_iter()
+                .map(|code| code == CONDITION_FAILED)
+                .collect(),
+        ),
+        _ => None,
+    }
+}
+
+fn codes(reasons: &[CancellationReason]) -> Vec<&str> {
+    reasons
+        .iter()
+        .map(|reason| reason.code().unwrap_or_default())
+        .collect()
 }
 
 /// The codes by which DynamoDB says that an item is too large. A request of

@@ -1,7 +1,7 @@
 //! Where each record lies.
 
 use super::Item;
-use crate::{IdempotencyId, ReceiptId, TokenId};
+use crate::{IdempotencyId, JobId, ReceiptId, TokenId};
 use aws_sdk_dynamodb::types::AttributeValue;
 use envelope::{SecretName, SecretVersion, WorkspaceId};
 use time::Date;
@@ -11,8 +11,14 @@ pub(super) const FREEZE: &str = "FREEZE";
 pub(super) const STATE: &str = "STATE";
 /// What the sort keys of all heads begin with.
 pub(super) const HEADS: &str = "S#";
+/// What the sort keys of all earlier versions begin with.
+pub(super) const EARLIER: &str = "V#";
 /// What the sort keys of all tokens begin with.
 pub(super) const TOKENS: &str = "T#";
+/// What the sort keys of all jobs begin with.
+pub(super) const JOBS: &str = "J#";
+/// The partition that tells which job lives in which workspace, under the workspace's id.
+pub(super) const LIVE_JOBS: &str = "JOBS";
 
 /// The partition of everything about a workspace but its audit records.
 pub(super) fn workspace(workspace: &WorkspaceId) -> String {
@@ -25,7 +31,16 @@ pub(super) fn head(name: &SecretName) -> String {
 
 /// Padded, so that versions lie in the order of their numbers.
 pub(super) fn version(name: &SecretName, version: SecretVersion) -> String {
-    format!("V#{name}#{:07}", version.number())
+    format!("{}{:07}", versions(name), version.number())
+}
+
+/// What the sort keys of a secret's earlier versions begin with.
+pub(super) fn versions(name: &SecretName) -> String {
+    format!("{EARLIER}{name}#")
+}
+
+pub(super) fn job(id: &JobId) -> String {
+    format!("{JOBS}{id}")
 }
 
 pub(super) fn token(id: &TokenId) -> String {

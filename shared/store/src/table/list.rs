@@ -3,7 +3,7 @@
 use super::{Item, Store, failure::unavailable, keys, read::sk};
 use crate::{Page, SecretPattern, StoreError};
 use aws_sdk_dynamodb::types::AttributeValue;
-use envelope::SecretName;
+use envelope::{SecretName, SecretVersion};
 use std::collections::HashMap;
 
 /// The most that one page can be asked to hold.
@@ -17,8 +17,9 @@ pub(super) struct Range<'a> {
     table: &'a str,
     pk: String,
     keys: Keys,
-    prefix: &'static str,
+    prefix: String,
     only: Option<Vec<&'static str>>,
+    backwards: bool,
 }
 
 enum Keys {
@@ -29,27 +30,39 @@ enum Keys {
 
 impl<'a> Range<'a> {
     /// The records of the table `broker` whose sort keys begin with `prefix`.
-    pub(super) fn prefixed(store: &'a Store, pk: String, prefix: &'static str) -> Self {
+    pub(super) fn prefixed(store: &'a Store, pk: String, prefix: &str) -> Self {
         Self {
-            store,
-            table: &store.table,
-            pk,
             keys: Keys::Prefixed,
-            prefix,
-            only: None,
+            prefix: prefix.to_owned(),
+            ..Self::new(store, &store.table, pk)
         }
     }
 
     /// The records of the table `broker` between two sort keys, both included.
     pub(super) fn between(store: &'a Store, pk: String, from: String, to: String) -> Self {
         Self {
-            store,
-            table: &store.table,
-            pk,
             keys: Keys::Between(from, to),
-            prefix: "",
-            only: None,
+            ..Self::new(store, &store.table, pk)
         }
+    }
+
+    /// The archived versions of a secret from one number to another, both included.
+    pub(super) fn versions(
+        store: &'a Store,
+        pk: String,
+        name: &SecretName,
+        (from, to): (SecretVersion, SecretVersion),
+    ) -> Self {
+        let (from, to) = (keys::version(name, from), keys::version(name, to));
+        Self {
+            prefix: keys::versions(name),
+            ..Self::between(store, pk, from, to)
+        }
+    }
+
+    /// What says which job lives in which workspace.
+    pub(super) fn live_jobs(store: &'a Store) -> Self {
+        Self::new(store, &store.table, keys::LIVE_JOBS.to_owned())
     }
 
     /// The secrets' heads that a pattern matches, those after a name only.
@@ -69,21 +82,32 @@ impl<'a> Range<'a> {
         let after = after.map(|name| format!("{}!", keys::head(name)));
         let from = after.filter(|after| *after > from).unwrap_or(from);
         Self {
-            prefix: keys::HEADS,
+            prefix: keys::HEADS.to_owned(),
             ..Self::between(store, pk, from, to)
         }
     }
 
     /// All records of one partition of the table `audit`.
     pub(super) fn of_audit(store: &'a Store, pk: String) -> Self {
+        Self::new(store, &store.audit_table, pk)
+    }
+
+    fn new(store: &'a Store, table: &'a str, pk: String) -> Self {
         Self {
             store,
-            table: &store.audit_table,
+            table,
             pk,
             keys: Keys::All,
-            prefix: "",
+            prefix: String::new(),
             only: None,
+            backwards: false,
         }
+    }
+
+    /// From the last record to the first.
+    pub(super) fn backwards(mut self) -> Self {
+        self.backwards = true;
+        self
     }
 
     /// Asks for these attributes and the sort key alone.
@@ -144,7 +168,7 @@ impl<'a> Range<'a> {
         let condition = match &self.keys {
             Keys::All => "pk = :pk",
             Keys::Prefixed => {
-                value(":prefix", self.prefix);
+                value(":prefix", &self.prefix);
                 "pk = :pk AND begins_with(sk, :prefix)"
             }
             Keys::Between(from, to) => {
@@ -171,6 +195,7 @@ impl<'a> Range<'a> {
             .query()
             .table_name(self.table)
             .consistent_read(true)
+            .scan_index_forward(!self.backwards)
             .key_condition_expression(condition)
             .set_expression_attribute_values(Some(values))
             .set_expression_attribute_names(names)
@@ -188,9 +213,10 @@ impl<'a> Range<'a> {
         Ok((output.items.unwrap_or_default(), more))
     }
 
-    fn id(&self, item: &Item) -> Result<String, StoreError> {
+    /// What follows the prefix in a record's sort key.
+    pub(super) fn id(&self, item: &Item) -> Result<String, StoreError> {
         sk(item)?
-            .strip_prefix(self.prefix)
+            .strip_prefix(&self.prefix)
             .map(str::to_owned)
             .ok_or(StoreError::Broken("record"))
     }

@@ -9,18 +9,27 @@ mod condition;
 mod create;
 mod failure;
 mod form;
+mod jobs;
 mod keys;
 mod list;
+mod move_wraps;
 mod pause;
 mod read;
 mod secrets;
 mod tokens;
 mod transact;
+mod versions;
 mod wire;
 mod wire_audit;
+mod wire_authority;
+mod wire_idempotency;
+mod wire_job;
 mod wire_secret;
 mod wire_token;
+mod wire_version;
+mod wire_wrap;
 mod workspace;
+mod wraps;
 
 pub use read::Found;
 

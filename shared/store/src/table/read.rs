@@ -1,11 +1,14 @@
 //! One read of a workspace.
 
 use super::{
-    Item, Store, failure::unavailable, keys, pause::Pauses, wire, wire_secret, wire_token,
+    Item, Store, failure::unavailable, keys, pause::Pauses, wire, wire_authority, wire_idempotency,
+    wire_secret, wire_token, wire_version,
 };
-use crate::{Cause, IdempotencyId, Records, StoreError, TokenId, TokenRecord, Wanted};
+use crate::{
+    Attested, Cause, Head, IdempotencyId, Records, StoreError, TokenId, TokenRecord, Wanted,
+};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use envelope::{SecretName, SecretVersion, WorkspaceId};
+use envelope::{RecordKind, SecretName, SecretVersion, WorkspaceId};
 use std::collections::HashMap;
 
 const READ: &str = "read";
@@ -72,7 +75,7 @@ impl Store {
 
     /// The items at these sort keys, by sort key. What DynamoDB left out is
     /// asked for again, a few times.
-    async fn read_items(
+    pub(super) async fn read_items(
         &self,
         pk: &str,
         sks: impl Iterator<Item = &str>,
@@ -125,8 +128,25 @@ impl Found {
     pub fn token(&self) -> Result<Option<TokenRecord>, StoreError> {
         self.items
             .get(&keys::token(&self.token))
-            .map(|item| wire_token::token(&self.workspace, self.token.as_str(), item.clone()))
+            .map(|item| wire_token::token(&self.workspace, self.token.as_str(), item))
             .transpose()
+    }
+
+    /// What gives authority among what was found, raw: the token and the binding. A
+    /// record that is not there is not among them.
+    #[must_use]
+    pub fn attested(&self) -> Vec<Attested> {
+        let pk = keys::workspace(&self.workspace);
+        [
+            (RecordKind::Token, keys::token(&self.token)),
+            (RecordKind::Binding, keys::BINDING.to_owned()),
+        ]
+        .into_iter()
+        .filter_map(|(kind, sk)| {
+            let item = self.items.get(&sk)?;
+            Some(wire_authority::attested(kind, &pk, &sk, item))
+        })
+        .collect()
     }
 
     /// Everything that was found; what is not there is `None`.
@@ -141,7 +161,7 @@ impl Found {
         let version_sk = self.version_sk();
         let mut take = |sk: &str| self.items.remove(sk);
         records.binding = take(keys::BINDING)
-            .map(|item| wire::binding(&self.workspace, item))
+            .map(|item| wire::binding(&self.workspace, &item))
             .transpose()?;
         records.freeze = take(keys::FREEZE).map(wire::freeze).transpose()?;
         records.state = take(keys::STATE).map(wire::state).transpose()?;
@@ -151,13 +171,16 @@ impl Found {
                 .transpose()?;
         }
         if let (Some(name), Some(number), Some(sk)) = (&self.secret, self.version, version_sk) {
+            // What a deletion left, if it was interrupted, is nobody's any more.
+            let live = records.head.as_ref().and_then(Head::live);
             records.version = take(&sk)
-                .map(|item| wire_secret::version(&self.workspace, name, number, item))
-                .transpose()?;
+                .map(|item| wire_version::earlier(&self.workspace, name, number, item))
+                .transpose()?
+                .filter(|_| live.is_some_and(|head| head.has_numbered(number)));
         }
         if let Some(id) = &self.idempotency {
             records.idempotency = take(&keys::idempotency(id))
-                .map(|item| wire_secret::idempotency(id, item))
+                .map(|item| wire_idempotency::idempotency(id, item))
                 .transpose()?;
         }
         Ok(records)

@@ -2,11 +2,11 @@
 
 use super::{
     Item, Store, condition::Condition, failure::unavailable, keys, list::Range, pause::Pauses,
-    read::sk, transact::Transaction, wire_secret,
+    read::sk, transact::Transaction, wire_secret, wire_version,
 };
 use crate::{
-    Audit, Cause, Head, HeadStamp, LiveHead, Page, PutSecret, Revision, SecretPattern,
-    SecretSummary, StoreError, Tombstone, Which,
+    Audit, Cause, Head, HeadStamp, IdempotencyRecord, LiveHead, Page, PutSecret, Revision,
+    SecretPattern, SecretSummary, StoreError, Tombstone, Which,
 };
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use envelope::{SecretName, SecretVersion, WorkspaceId};
@@ -36,9 +36,12 @@ impl Store {
             return Err(StoreError::Conflict(Which::Head));
         }
         let former = put.former.and_then(Head::live);
+        let number = put.new.version;
         let head = LiveHead {
             name: put.name.clone(),
             stored: put.new.clone(),
+            first: former.map_or(number, |former| former.first),
+            last: number,
             revision: Head::next_revision(put.former),
             created_at: former.map_or(put.now, |former| former.created_at),
             updated_at: put.now,
@@ -49,18 +52,9 @@ impl Store {
         };
 
         let mut write = Transaction::new(self, workspace);
-        write.check(&keys::token(put.token), Which::Token, Condition::exists());
-        write.check(keys::FREEZE, Which::Frozen, Condition::not_frozen());
-        if let Some(record) = put.idempotency {
-            let item = wire_secret::idempotency_item(record)?;
-            let free = Condition::absent_or_expired(put.now);
-            write.put(
-                &keys::idempotency(&record.id),
-                item,
-                Which::Idempotency,
-                free,
-            );
-        }
+        write.check_token(put.token);
+        write.check_not_frozen();
+        write.remember(put.idempotency, put.now)?;
         write.check(
             keys::BINDING,
             Which::Binding,
@@ -73,46 +67,51 @@ impl Store {
             unmoved,
         );
         if let Some(former) = former {
-            let archive = wire_secret::version_item(workspace, put.name, &former.stored)?;
+            let archive = wire_version::earlier_item(workspace, put.name, &former.stored)?;
             let sk = keys::version(put.name, former.stored.version);
             write.put(&sk, archive, Which::Head, Condition::absent());
         }
-        write.commit("put secret", audit.into()).await?;
+        write.commit("put secret", Some(audit.into())).await?;
         Ok(head.revision)
     }
 
     /// Leaves a tombstone in a secret's place and deletes its earlier versions.
     /// Of a tombstone it deletes the versions that an interrupted deletion left,
     /// and writes nothing; so a deletion that failed is safe to repeat on what a
-    /// new read shows.
+    /// new read shows. What is left meanwhile is no version of what is put there next.
     ///
     /// # Errors
-    /// `Head` where it is no longer the one that was read.
+    /// `Token` where the token of whoever asked is gone, `Idempotency` where the key's
+    /// record exists and counts, `Head` where it is no longer the one that was read; the
+    /// first of these that holds.
     pub async fn delete_secret<'a>(
         &self,
         workspace: &WorkspaceId,
         name: &SecretName,
         head: &HeadStamp,
+        idempotency: Option<&IdempotencyRecord>,
         audit: impl Into<Audit<'a>>,
     ) -> Result<(), StoreError> {
         if !head.deleted {
             let audit = audit.into();
             let tombstone = Tombstone {
-                last: head.version,
+                last: head.last,
                 revision: head.revision.next(),
                 deleted_at: audit.entry.at,
             };
             let item = wire_secret::tombstone_item(workspace, name, &tombstone)?;
             let mut write = Transaction::new(self, workspace);
+            write.check_actor(&audit, None);
+            write.remember(idempotency, audit.entry.at)?;
             write.put(
                 &keys::head(name),
                 item,
                 Which::Head,
                 Condition::revision(head.revision),
             );
-            write.commit(DELETE, audit).await?;
+            write.commit(DELETE, Some(audit)).await?;
         }
-        self.delete_versions(workspace, name, head.version).await
+        self.delete_versions(workspace, name, head.last).await
     }
 
     /// A workspace's secrets by name, tombstones left out; of a `reach`, those
@@ -166,11 +165,8 @@ impl Store {
         last: SecretVersion,
     ) -> Result<(), StoreError> {
         let pk = keys::workspace(workspace);
-        let (from, to) = (
-            keys::version(name, SecretVersion::FIRST),
-            keys::version(name, last),
-        );
-        let range = Range::between(self, pk.clone(), from, to).only(&[]);
+        let numbers = (SecretVersion::FIRST, last);
+        let range = Range::versions(self, pk.clone(), name, numbers).only(&[]);
         let mut after = None;
         loop {
             let (items, more) = range.query(after, None).await?;

@@ -5,10 +5,10 @@
 //! authority: a record is what lies at its place. But one that contradicts its
 //! place is [`StoreError::Broken`].
 
-use super::{Item, form};
-use crate::{Binding, Freeze, KeyStateName, KeyStateRecord, Revision, StoreError};
+use super::{Item, form, keys, wire_authority};
+use crate::{Binding, Freeze, Grade, KeyStateName, KeyStateRecord, Revision, StoreError};
 use aws_sdk_dynamodb::types::AttributeValue;
-use envelope::{KeyArn, WorkspaceId};
+use envelope::{KeyArn, WorkspaceId, kms::MakeMac};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
 use time::OffsetDateTime;
@@ -48,7 +48,8 @@ fn is_of_known_type(value: &AttributeValue) -> bool {
 }
 
 #[derive(Serialize, Deserialize)]
-struct BindingItem {
+#[serde(deny_unknown_fields)]
+struct BindingBody {
     #[serde(with = "form::text")]
     workspace: WorkspaceId,
     #[serde(with = "form::text_or_null")]
@@ -61,34 +62,46 @@ struct BindingItem {
     changed_at: OffsetDateTime,
 }
 
-pub(super) fn binding_item(workspace: &WorkspaceId, binding: &Binding) -> Result<Item, StoreError> {
+pub(super) async fn binding_item(
+    workspace: &WorkspaceId,
+    binding: &Binding,
+    mac: &MakeMac,
+) -> Result<Item, StoreError> {
     let Binding {
         current,
         former,
         revision,
         changed_at,
     } = binding.clone();
-    write(
-        BINDING,
-        &BindingItem {
-            workspace: workspace.clone(),
-            current,
-            former,
-            revision,
-            changed_at,
-        },
-    )
+    let body = BindingBody {
+        workspace: workspace.clone(),
+        current,
+        former,
+        revision,
+        changed_at,
+    };
+    let pk = keys::workspace(workspace);
+    wire_authority::item(BINDING, (&pk, keys::BINDING), &body, beside(revision), mac).await
 }
 
-pub(super) fn binding(workspace: &WorkspaceId, item: Item) -> Result<Binding, StoreError> {
-    let BindingItem {
+/// What the conditions of writes read.
+fn beside(revision: Revision) -> Item {
+    Item::from([(
+        "revision".to_owned(),
+        AttributeValue::N(revision.to_string()),
+    )])
+}
+
+pub(super) fn binding(workspace: &WorkspaceId, item: &Item) -> Result<Binding, StoreError> {
+    let BindingBody {
         workspace: own,
         current,
         former,
         revision,
         changed_at,
-    } = read(BINDING, item)?;
+    } = wire_authority::record(BINDING, item)?;
     agrees(BINDING, own == *workspace)?;
+    wire_authority::repeats(BINDING, item, &beside(revision), &[])?;
     Ok(Binding {
         current,
         former,
@@ -97,13 +110,31 @@ pub(super) fn binding(workspace: &WorkspaceId, item: Item) -> Result<Binding, St
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct FreezeItem {
     frozen: bool,
     #[serde(with = "time::serde::rfc3339")]
     since: OffsetDateTime,
     by: String,
     reason: String,
+}
+
+pub(super) fn freeze_item(freeze: &Freeze) -> Result<Item, StoreError> {
+    let Freeze {
+        frozen,
+        since,
+        by,
+        reason,
+    } = freeze.clone();
+    write(
+        FREEZE,
+        &FreezeItem {
+            frozen,
+            since,
+            by,
+            reason,
+        },
+    )
 }
 
 pub(super) fn freeze(item: Item) -> Result<Freeze, StoreError> {
@@ -128,6 +159,11 @@ struct StateItem {
     #[serde(with = "time::serde::rfc3339")]
     since: OffsetDateTime,
     evidence: String,
+    #[serde(with = "form::text_or_null")]
+    grade: Option<Grade>,
+    probes: String,
+    #[serde(with = "time::serde::rfc3339")]
+    checked_at: OffsetDateTime,
 }
 
 pub(super) fn state_item(record: &KeyStateRecord) -> Result<Item, StoreError> {
@@ -135,6 +171,9 @@ pub(super) fn state_item(record: &KeyStateRecord) -> Result<Item, StoreError> {
         state,
         since,
         evidence,
+        grade,
+        probes,
+        checked_at,
     } = record.clone();
     write(
         STATE,
@@ -142,6 +181,9 @@ pub(super) fn state_item(record: &KeyStateRecord) -> Result<Item, StoreError> {
             state,
             since,
             evidence,
+            grade,
+            probes,
+            checked_at,
         },
     )
 }
@@ -151,10 +193,16 @@ pub(super) fn state(item: Item) -> Result<KeyStateRecord, StoreError> {
         state,
         since,
         evidence,
+        grade,
+        probes,
+        checked_at,
     } = read(STATE, item)?;
     Ok(KeyStateRecord {
         state,
         since,
         evidence,
+        grade,
+        probes,
+        checked_at,
     })
 }

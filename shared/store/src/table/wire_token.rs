@@ -1,20 +1,19 @@
 //! Tokens as items.
 
-use super::{
-    Item, form,
-    wire::{agrees, read, write},
-};
+use super::{Item, form, keys, wire::agrees, wire_authority};
 use crate::{Permission, SecretPattern, StoreError, TokenId, TokenRecord};
 use aws_sdk_dynamodb::types::AttributeValue;
-use envelope::WorkspaceId;
+use envelope::{WorkspaceId, kms::MakeMac};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use time::{Duration, OffsetDateTime};
 
 const TOKEN: &str = "token";
+const TTL: &str = "ttl";
 
 #[derive(Serialize, Deserialize)]
-struct TokenItem {
+#[serde(deny_unknown_fields)]
+struct TokenBody {
     #[serde(with = "form::text")]
     workspace: WorkspaceId,
     #[serde(with = "form::text")]
@@ -33,8 +32,12 @@ struct TokenItem {
     label: Option<String>,
 }
 
-/// A token's item. DynamoDB sweeps it a day after it expired.
-pub(super) fn token_item(workspace: &WorkspaceId, token: &TokenRecord) -> Result<Item, StoreError> {
+/// A token's item.
+pub(super) async fn token_item(
+    workspace: &WorkspaceId,
+    token: &TokenRecord,
+    mac: &MakeMac,
+) -> Result<Item, StoreError> {
     let TokenRecord {
         id,
         permissions,
@@ -44,41 +47,8 @@ pub(super) fn token_item(workspace: &WorkspaceId, token: &TokenRecord) -> Result
         created_by,
         label,
     } = token.clone();
-    let workspace = workspace.clone();
-    let mut item = write(
-        TOKEN,
-        &TokenItem {
-            workspace,
-            id,
-            permissions,
-            secrets,
-            expires_at,
-            created_at,
-            created_by,
-            label,
-        },
-    )?;
-    if let Some(at) = token.expires_at {
-        let swept = at
-            .unix_timestamp()
-            .saturating_add(Duration::DAY.whole_seconds());
-        item.insert("ttl".to_owned(), AttributeValue::N(swept.to_string()));
-    }
-    Ok(item)
-}
-
-/// `id` is what the token's place says.
-pub(super) fn token(
-    workspace: &WorkspaceId,
-    id: &str,
-    item: Item,
-) -> Result<TokenRecord, StoreError> {
-    let item: TokenItem = read(TOKEN, item)?;
-    agrees(
-        TOKEN,
-        item.workspace == *workspace && item.id.as_str() == id,
-    )?;
-    let TokenItem {
+    let body = TokenBody {
+        workspace: workspace.clone(),
         id,
         permissions,
         secrets,
@@ -86,10 +56,42 @@ pub(super) fn token(
         created_at,
         created_by,
         label,
-        ..
-    } = item;
+    };
+    let place = (keys::workspace(workspace), keys::token(&token.id));
+    wire_authority::item(TOKEN, (&place.0, &place.1), &body, beside(expires_at), mac).await
+}
+
+/// When DynamoDB may sweep the token: a day after it expired, and never where it does not.
+fn beside(expires_at: Option<OffsetDateTime>) -> Item {
+    let swept = |at: OffsetDateTime| {
+        at.unix_timestamp()
+            .saturating_add(Duration::DAY.whole_seconds())
+    };
+    let ttl = |at| (TTL.to_owned(), AttributeValue::N(swept(at).to_string()));
+    expires_at.map(ttl).into_iter().collect()
+}
+
+/// `id` is what the token's place says.
+pub(super) fn token(
+    workspace: &WorkspaceId,
+    id: &str,
+    item: &Item,
+) -> Result<TokenRecord, StoreError> {
+    let TokenBody {
+        workspace: own,
+        id: own_id,
+        permissions,
+        secrets,
+        expires_at,
+        created_at,
+        created_by,
+        label,
+    } = wire_authority::record(TOKEN, item)?;
+    agrees(TOKEN, own == *workspace && own_id.as_str() == id)?;
+    let absent: &[&str] = if expires_at.is_none() { &[TTL] } else { &[] };
+    wire_authority::repeats(TOKEN, item, &beside(expires_at), absent)?;
     Ok(TokenRecord {
-        id,
+        id: own_id,
         permissions,
         secrets,
         expires_at,

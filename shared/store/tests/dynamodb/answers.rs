@@ -120,9 +120,9 @@ fn error(code: &str) -> (u16, Value) {
     )
 }
 
-/// A transaction cancelled for these reasons: of a put's token, freeze, binding,
-/// head and audit record.
-fn cancelled(reasons: [&str; 5]) -> (u16, Value) {
+/// A transaction cancelled for these reasons; those of a put are of its token, freeze,
+/// binding, head and audit record.
+fn cancelled<const N: usize>(reasons: [&str; N]) -> (u16, Value) {
     let reasons: Vec<Value> = reasons.iter().map(|code| json!({"Code": code})).collect();
     let (status, mut body) = error("TransactionCanceledException");
     body["CancellationReasons"] = Value::Array(reasons);
@@ -151,11 +151,11 @@ async fn keys_that_were_left_unread_are_asked_for_again_consistently() {
     let mut binding = place.clone();
     for (attribute, value) in [
         ("sk", json!({"S": "KEY"})),
-        ("workspace", json!({"S": "acme"})),
-        ("current", json!({"NULL": true})),
-        ("former", json!({"L": []})),
+        (
+            "body",
+            json!({"S": r#"{"workspace":"acme","current":null,"former":[],"revision":0,"changed_at":"2026-11-05T12:00:00.123456789Z"}"#}),
+        ),
         ("revision", json!({"N": "0"})),
-        ("changed_at", json!({"S": "2026-11-05T12:00:00.123456789Z"})),
     ] {
         binding[attribute] = value;
     }
@@ -253,6 +253,135 @@ async fn each_condition_of_a_put_is_told_by_its_place() {
             1,
             "a failed condition is not asked again"
         );
+    }
+}
+
+impl Script {
+    /// Moves the wraps of this many heads.
+    async fn move_heads(&self, many: usize) -> Result<Vec<Moved>, StoreError> {
+        let items: Vec<_> = (0..many)
+            .map(|n| WrapItem {
+                name: name(&format!("s{n}")),
+                version: version(1),
+                place: WrapPlace::Head(Revision::new(1).unwrap()),
+                wrapped: stored(version(1), "x").wrapped,
+                policy: String::new(),
+            })
+            .collect();
+        let new = rewrapped("x");
+        let moves: Vec<_> = items.iter().map(|item| (item, &new)).collect();
+        self.store
+            .move_wraps(&workspace(), Revision::new(1).unwrap(), &moves)
+            .await
+    }
+
+    /// How many writes each transaction had, and its token.
+    fn transactions(&self) -> Vec<(usize, String)> {
+        self.asked()
+            .iter()
+            .map(|request| {
+                (
+                    request["TransactItems"].as_array().unwrap().len(),
+                    request["ClientRequestToken"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn moves_go_fifty_at_a_time() {
+    let script = Script::new(vec![(200, json!({}))]).await;
+    assert_eq!(script.move_heads(120).await.unwrap(), [Moved::Yes; 120]);
+    let sizes: Vec<_> = script
+        .transactions()
+        .iter()
+        .map(|(size, _)| *size)
+        .collect();
+    // With the check of the binding.
+    assert_eq!(sizes, [51, 51, 21]);
+}
+
+#[tokio::test]
+async fn moves_whose_conditions_fail_are_left_out_at_once_and_the_others_written_again() {
+    let script = Script::new(vec![
+        cancelled([NONE, NONE, FAILED, CONTENDED]),
+        cancelled([NONE, NONE, CONTENDED]),
+        (200, json!({})),
+    ])
+    .await;
+    let moved = script.move_heads(3).await.unwrap();
+    assert_eq!(moved, [Moved::Yes, Moved::Changed, Moved::Yes]);
+    let asked = script.transactions();
+    let sizes: Vec<_> = asked.iter().map(|(size, _)| *size).collect();
+    assert_eq!(sizes, [4, 3, 3]);
+    assert_ne!(asked[0].1, asked[1].1, "another transaction, another token");
+    assert_eq!(
+        asked[1].1, asked[2].1,
+        "the same transaction, the same token"
+    );
+
+    let script = Script::new(vec![cancelled([NONE, FAILED, FAILED])]).await;
+    assert_eq!(script.move_heads(2).await.unwrap(), [Moved::Changed; 2]);
+    assert_eq!(script.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn moves_that_keep_meeting_others_make_the_store_unavailable() {
+    let script = Script::new(vec![cancelled([NONE, NONE, CONTENDED])]).await;
+    let result = script.move_heads(2).await;
+    assert!(
+        matches!(result, Err(StoreError::Unavailable(_))),
+        "{result:?}"
+    );
+    assert_eq!(script.asked().len(), 6);
+}
+
+#[tokio::test]
+async fn moves_that_are_too_large_together_are_halved_and_one_alone_is_too_large() {
+    let script = Script::new(vec![error("ValidationException"), (200, json!({}))]).await;
+    assert_eq!(script.move_heads(5).await.unwrap(), [Moved::Yes; 5]);
+    let sizes: Vec<_> = script
+        .transactions()
+        .iter()
+        .map(|(size, _)| *size)
+        .collect();
+    assert_eq!(sizes, [6, 3, 4]);
+    let script = Script::new(vec![error("ValidationException")]).await;
+    let result = script.move_heads(1).await;
+    assert!(matches!(result, Err(StoreError::TooLarge)), "{result:?}");
+}
+
+#[tokio::test]
+async fn neither_a_visit_nor_a_count_nor_a_list_asks_for_sealed_bytes() {
+    let none = json!({"Items": [], "Count": 0, "ScannedCount": 0});
+    let script = Script::new(vec![(200, none)]).await;
+    let head = LiveHead {
+        name: name("pay"),
+        stored: stored(version(3), "x"),
+        first: version(1),
+        last: version(3),
+        revision: Revision::new(1).unwrap(),
+        created_at: NOW,
+        updated_at: NOW,
+    };
+    let (store, workspace) = (&script.store, workspace());
+    for part in [WrapPart::Heads, WrapPart::Earlier] {
+        store.wraps(&workspace, part, None, 1000).await.unwrap();
+    }
+    store.count_wraps(&workspace, 1000).await.unwrap();
+    store
+        .list_versions(&workspace, &head, None, 10)
+        .await
+        .unwrap();
+    let asked = script.asked();
+    assert_eq!(asked.len(), 5);
+    assert_eq!(asked[0]["Limit"], json!(200));
+    for request in asked {
+        let names = request["ExpressionAttributeNames"].as_object().unwrap();
+        assert!(request["ProjectionExpression"].is_string());
+        assert!(names.values().all(|name| name != "sealed"), "{request}");
+        assert_eq!(request["ConsistentRead"], json!(true));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Records that were changed behind the store's back.
 
 use crate::harness::*;
+use serde_json::{Value, json};
 use store::*;
 
 /// A workspace with one record of each kind, whose sort keys are returned, each
@@ -12,13 +13,8 @@ async fn one_of_each() -> (Bench, Vec<(String, &'static [&'static str])>) {
     let (pay, new) = (name("pay"), stored(version(1), "one"));
     let id = idempotency(&bench);
     let record = IdempotencyRecord {
-        id: id.clone(),
-        fingerprint: [1; 32],
-        version: version(1),
-        wrapped_by: key('a'),
-        material: Some("material".to_owned()),
-        revision: Revision::new(1).unwrap(),
         expires_at: NOW,
+        ..bench.remembered()
     };
     let binding_revision = Revision::new(2).unwrap();
     let put = PutSecret {
@@ -33,13 +29,13 @@ async fn one_of_each() -> (Bench, Vec<(String, &'static [&'static str])>) {
         .unwrap();
     bench.put(&pay, "two").await.unwrap();
     let places = vec![
-        ("KEY".to_owned(), &["current"][..]),
+        ("KEY".to_owned(), &[][..]),
         ("FREEZE".to_owned(), &[]),
-        ("STATE".to_owned(), &[]),
-        (format!("T#{}", bench.token), &["created_by", "label"]),
+        ("STATE".to_owned(), &["grade"]),
+        (format!("T#{}", bench.token), &[]),
         ("S#pay".to_owned(), &["material", "expires_at"]),
         ("V#pay#0000001".to_owned(), &["material", "expires_at"]),
-        (format!("I#{}", id.as_str()), &["material"]),
+        (format!("I#{}", id.as_str()), &["etag"]),
     ];
     (bench, places)
 }
@@ -100,7 +96,8 @@ async fn a_record_without_one_of_its_attributes_or_with_one_of_another_type_is_b
         let item = bench.item(&sk).await.unwrap();
         for (attribute, value) in item
             .iter()
-            .filter(|(attribute, _)| !matches!(attribute.as_str(), "pk" | "sk"))
+            // Whether the MAC is there is for whoever checks it.
+            .filter(|(attribute, _)| !matches!(attribute.as_str(), "pk" | "sk" | "mac"))
         {
             let mut without = item.clone();
             without.remove(attribute);
@@ -131,44 +128,26 @@ async fn an_attribute_that_is_not_of_its_grammar_makes_its_record_broken() {
     let (bench, places) = one_of_each().await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let number = |text: &str| AttributeValue::N(text.to_owned());
-    let token = places[3].0.as_str();
     let idempotency = places[6].0.as_str();
     let alias = "arn:aws:kms:eu-west-1:111122223333:alias/mine";
     let cases = [
-        ("KEY", "current", text(alias)),
-        ("KEY", "former", AttributeValue::L(vec![text(alias)])),
-        ("KEY", "revision", number("-1")),
-        ("KEY", "revision", number("1.5")),
-        ("KEY", "revision", number("18446744073709551615")),
-        ("KEY", "changed_at", text("yesterday")),
-        ("KEY", "workspace", text("other")),
         ("STATE", "state", text("fine")),
-        (
-            token,
-            "permissions",
-            AttributeValue::L(vec![text("read"), text("root")]),
-        ),
-        (
-            token,
-            "secrets",
-            AttributeValue::L(vec![text("*"), text("pay")]),
-        ),
-        (token, "secrets", AttributeValue::L(vec![text("")])),
-        (token, "secrets", text("*")),
-        (token, "expires_at", text("")),
-        (token, "expires_at", text("Never")),
-        (token, "id", text(TokenId::of_token(b"other").as_str())),
-        (token, "workspace", text("other")),
+        ("STATE", "grade", text("lax")),
         ("S#pay", "kind", text("undead")),
         ("S#pay", "kind", text("deleted")),
         ("S#pay", "version", number("0")),
         ("S#pay", "version", number("10000000")),
+        ("S#pay", "version", number("3")),
+        ("S#pay", "first", number("3")),
+        ("S#pay", "last", number("1")),
         ("S#pay", "name", text("mail")),
         ("S#pay", "name", text("$probe")),
         ("S#pay", "workspace", text("other")),
         ("S#pay", "wrapped_by", text(alias)),
         ("S#pay", "wrapped", AttributeValue::B(Blob::new(Vec::new()))),
         ("S#pay", "form", text("TEXT")),
+        ("V#pay#0000001", "kind", text("live")),
+        ("V#pay#0000001", "kind", text("revoked")),
         ("V#pay#0000001", "version", number("2")),
         ("V#pay#0000001", "name", text("mail")),
         ("V#pay#0000001", "workspace", text("other")),
@@ -178,6 +157,7 @@ async fn an_attribute_that_is_not_of_its_grammar_makes_its_record_broken() {
             AttributeValue::B(Blob::new(vec![1; 31])),
         ),
         (idempotency, "ttl", number("9223372036854775807")),
+        (idempotency, "status", number("65536")),
     ];
     for (sk, attribute, value) in cases {
         let item = bench.item(sk).await.unwrap();
@@ -192,6 +172,295 @@ async fn an_attribute_that_is_not_of_its_grammar_makes_its_record_broken() {
         bench.plant(sk, item).await;
     }
     read_all(&bench).await.unwrap();
+}
+
+/// The record at a sort key, its text changed by `edit`, with what stands beside it as
+/// it was; and the record itself, to be put back.
+async fn with_body(bench: &Bench, sk: &str, edit: impl FnOnce(&mut Value)) -> Item {
+    let item = bench.item(sk).await.unwrap();
+    let mut body = serde_json::from_str(item["body"].as_s().unwrap()).unwrap();
+    edit(&mut body);
+    let mut changed = item.clone();
+    changed.insert("body".to_owned(), AttributeValue::S(body.to_string()));
+    bench.plant(sk, changed).await;
+    item
+}
+
+/// Reads everything that gives authority.
+async fn read_authority(bench: &Bench, job: &JobId) -> Result<(), StoreError> {
+    read_all(bench).await?;
+    bench.store.list_tokens(&bench.workspace, None, 10).await?;
+    bench.store.read_job(&bench.workspace, job).await?;
+    bench.store.list_jobs(&bench.workspace, 10).await?;
+    Ok(())
+}
+
+async fn with_a_job() -> (Bench, JobRecord) {
+    let (bench, _) = one_of_each().await;
+    let revision = Revision::new(2).unwrap();
+    let mut job = JobRecord::new(revision, false, Actor::Operator, NOW);
+    job.fail(JobFailure {
+        name: name("pay"),
+        version: version(1),
+        reason: "key_disabled".to_owned(),
+    });
+    let (mac, audit) = (&bench.macs.job, entry(AuditKind::Rewrap));
+    let started = bench
+        .store
+        .start_job(&bench.workspace, &job, mac, None, &audit);
+    started.await.unwrap();
+    (bench, job)
+}
+
+#[tokio::test]
+async fn a_text_without_one_of_its_fields_or_with_one_of_another_type_or_one_more_is_broken() {
+    let (bench, job) = with_a_job().await;
+    let may_be_null = [
+        "current",
+        "created_by",
+        "label",
+        "cursor",
+        "started_moving_at",
+        "ended_at",
+        "reason",
+    ];
+    let token = format!("T#{}", bench.token);
+    for sk in ["KEY", &token, &format!("J#{}", job.id)] {
+        let body = bench.item(sk).await.unwrap()["body"].clone();
+        let body: Value = serde_json::from_str(body.as_s().unwrap()).unwrap();
+        for (field, value) in body.as_object().unwrap() {
+            let whole = with_body(&bench, sk, |body| {
+                body.as_object_mut().unwrap().remove(field);
+            })
+            .await;
+            is_broken(
+                read_authority(&bench, &job.id).await,
+                &format!("{sk} without {field}"),
+            );
+            bench.plant(sk, whole).await;
+            for other in [
+                json!("x"),
+                json!(1.5),
+                json!(true),
+                json!(null),
+                json!([1]),
+                json!({}),
+            ] {
+                let allowed = other.is_null() && may_be_null.contains(&field.as_str());
+                let any_text = value.is_null() && other.is_string();
+                if allowed || any_text || (value.is_boolean() && other.is_boolean()) {
+                    continue;
+                }
+                let what = format!("{sk} with {field} = {other}");
+                let whole = with_body(&bench, sk, |body| body[field] = other).await;
+                is_broken(read_authority(&bench, &job.id).await, &what);
+                bench.plant(sk, whole).await;
+            }
+        }
+        let whole = with_body(&bench, sk, |body| body["later"] = json!(1)).await;
+        let what = format!("{sk} with one field more");
+        is_broken(read_authority(&bench, &job.id).await, &what);
+        bench.plant(sk, whole).await;
+    }
+    read_authority(&bench, &job.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_of_its_grammar_or_contradicts_its_place_makes_its_record_broken() {
+    let (bench, job) = with_a_job().await;
+    let (token, at) = (format!("T#{}", bench.token), format!("J#{}", job.id));
+    let alias = "arn:aws:kms:eu-west-1:111122223333:alias/mine";
+    let cases = [
+        ("KEY", "current", json!(alias)),
+        ("KEY", "former", json!([alias])),
+        ("KEY", "revision", json!(-1)),
+        ("KEY", "revision", json!(1)),
+        ("KEY", "revision", json!(18_446_744_073_709_551_615_u64)),
+        ("KEY", "changed_at", json!("yesterday")),
+        ("KEY", "workspace", json!("other")),
+        (&token, "permissions", json!(["read", "root"])),
+        (&token, "secrets", json!(["*", "pay"])),
+        (&token, "secrets", json!([""])),
+        (&token, "secrets", json!("*")),
+        (&token, "expires_at", json!("")),
+        (&token, "expires_at", json!("Never")),
+        (&token, "expires_at", json!("2026-11-05T12:00:00Z")),
+        (&token, "id", json!(TokenId::of_token(b"other").as_str())),
+        (&token, "workspace", json!("other")),
+        (&at, "id", json!(JobId::new(NOW).to_string())),
+        (&at, "workspace", json!("other")),
+        (&at, "state", json!("resting")),
+        (&at, "state", json!("paused")),
+        (&at, "phase", json!("moving")),
+        (&at, "handoff", json!(false)),
+        (&at, "revision", json!(1)),
+        (&at, "total", json!(-1)),
+        (&at, "created_by", json!("someone")),
+        (
+            &at,
+            "failures",
+            json!([{"name": "$probe", "version": 1, "reason": ""}]),
+        ),
+        (
+            &at,
+            "failures",
+            json!([{"name": "pay", "version": 0, "reason": ""}]),
+        ),
+        (
+            &at,
+            "failures",
+            json!([{"name": "pay", "version": 1, "reason": "", "later": 1}]),
+        ),
+    ];
+    for (sk, field, value) in cases {
+        let what = format!("{sk} with {field} = {value}");
+        let whole = with_body(&bench, sk, |body| body[field] = value).await;
+        is_broken(read_authority(&bench, &job.id).await, &what);
+        bench.plant(sk, whole).await;
+    }
+    read_authority(&bench, &job.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_its_own_attributes_contradict_is_broken() {
+    let (bench, job) = with_a_job().await;
+    let sk = format!("J#{}", job.id);
+    let item = bench.item(&sk).await.unwrap();
+    for attribute in ["kind", "state", "handoff", "revision"] {
+        for with in [
+            None,
+            Some(AttributeValue::S("paused".to_owned())),
+            Some(AttributeValue::Bool(false)),
+            Some(AttributeValue::N("7".to_owned())),
+        ] {
+            let what = format!("{attribute} = {with:?}");
+            let mut changed = item.clone();
+            changed.remove(attribute);
+            changed.extend(with.map(|value| (attribute.to_owned(), value)));
+            bench.plant(&sk, changed).await;
+            is_broken(bench.store.read_job(&bench.workspace, &job.id).await, &what);
+            is_broken(bench.store.list_jobs(&bench.workspace, 10).await, &what);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_names_no_job_breaks_the_list_of_those_that_live() {
+    let (bench, _) = with_a_job().await;
+    let place = |sk: &str, job: AttributeValue| {
+        Item::from([
+            ("pk".to_owned(), AttributeValue::S("JOBS".to_owned())),
+            ("sk".to_owned(), AttributeValue::S(sk.to_owned())),
+            ("job".to_owned(), job),
+        ])
+    };
+    let id = AttributeValue::S(JobId::new(NOW).to_string());
+    for (sk, job) in [
+        ("acme", AttributeValue::S("x".to_owned())),
+        ("acme", AttributeValue::Null(true)),
+        ("A", id),
+    ] {
+        bench.plant_in("broker", place(sk, job)).await;
+        is_broken(bench.store.live_jobs(None, 10).await, sk);
+    }
+}
+
+#[tokio::test]
+async fn a_broken_revoked_version_is_no_absence() {
+    let bench = Bench::bound().await;
+    let pay = name("pay");
+    bench.put(&pay, "one").await.unwrap();
+    bench.put(&pay, "two").await.unwrap();
+    let sealed = bench.item("V#pay#0000001").await.unwrap();
+    bench.revoke(&bench.revocation_of(&pay, 1)).await.unwrap();
+    let item = bench.item("V#pay#0000001").await.unwrap();
+    let head = bench.live(&pay).await;
+    let wanted = Wanted {
+        secret: Some(&pay),
+        version: Some(version(1)),
+        ..bench.wanted()
+    };
+    let cases: Vec<(String, Item)> = [
+        "kind",
+        "workspace",
+        "name",
+        "version",
+        "put_at",
+        "wrapped_by",
+        "revoked_at",
+    ]
+    .into_iter()
+    .map(|attribute| {
+        let mut without = item.clone();
+        without.remove(attribute);
+        (format!("without {attribute}"), without)
+    })
+    .collect();
+    for (what, item) in cases {
+        bench.plant("V#pay#0000001", item).await;
+        is_broken(bench.read(wanted).await, &what);
+        let listed = bench
+            .store
+            .list_versions(&bench.workspace, &head, None, 10)
+            .await;
+        is_broken(listed, &what);
+    }
+    for lost in ["sealed", "wrapped"] {
+        let mut with = item.clone();
+        with.insert(lost.to_owned(), sealed[lost].clone());
+        bench.plant("V#pay#0000001", with).await;
+        is_broken(bench.read(wanted).await, &format!("with {lost}"));
+    }
+}
+
+#[tokio::test]
+async fn a_broken_wrap_is_neither_visited_nor_counted() {
+    let (bench, _) = one_of_each().await;
+    for (sk, part) in [
+        ("S#pay", WrapPart::Heads),
+        ("V#pay#0000001", WrapPart::Earlier),
+    ] {
+        let item = bench.item(sk).await.unwrap();
+        for attribute in [
+            "kind",
+            "workspace",
+            "name",
+            "version",
+            "wrapped",
+            "wrapped_by",
+            "policy",
+        ] {
+            let mut without = item.clone();
+            without.remove(attribute);
+            bench.plant(sk, without).await;
+            let what = format!("{sk} without {attribute}");
+            let visited = bench.store.wraps(&bench.workspace, part, None, 10).await;
+            is_broken(visited, &what);
+            if matches!(attribute, "kind" | "wrapped_by") {
+                is_broken(bench.store.count_wraps(&bench.workspace, 10).await, &what);
+            }
+        }
+        for (attribute, value) in [
+            ("workspace", AttributeValue::S("other".to_owned())),
+            ("name", AttributeValue::S("mail".to_owned())),
+            ("wrapped", AttributeValue::B(Blob::new(Vec::new()))),
+        ] {
+            let mut changed = item.clone();
+            changed.insert(attribute.to_owned(), value);
+            bench.plant(sk, changed).await;
+            let visited = bench.store.wraps(&bench.workspace, part, None, 10).await;
+            is_broken(visited, &format!("{sk} with another {attribute}"));
+        }
+        bench.plant(sk, item).await;
+    }
+    let mut head = bench.item("S#pay").await.unwrap();
+    head.remove("revision");
+    bench.plant("S#pay", head).await;
+    let visited = bench
+        .store
+        .wraps(&bench.workspace, WrapPart::Heads, None, 10)
+        .await;
+    is_broken(visited, "a head without a revision");
 }
 
 #[tokio::test]
@@ -252,7 +521,7 @@ async fn a_broken_tombstone_is_no_absence() {
         "kind",
         "workspace",
         "name",
-        "version",
+        "last",
         "revision",
         "deleted_at",
     ] {
@@ -276,7 +545,7 @@ async fn a_broken_token_breaks_the_list_of_tokens() {
     let bench = Bench::open().await;
     let sk = format!("T#{}", bench.token);
     let mut item = bench.item(&sk).await.unwrap();
-    item.remove("permissions");
+    item.remove("body");
     bench.plant(&sk, item).await;
     is_broken(
         bench.store.list_tokens(&bench.workspace, None, 10).await,

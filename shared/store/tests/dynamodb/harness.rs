@@ -1,5 +1,6 @@
 //! An embedded DynamoDB, a store over it, and records to put into it.
 
+use crate::macs::Macs;
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Region},
@@ -16,12 +17,14 @@ use tokio::net::TcpListener;
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 pub(crate) const NOW: OffsetDateTime = datetime!(2026-11-05 12:00:00.123456789 UTC);
+pub(crate) const LATER: OffsetDateTime = datetime!(2026-11-05 13:00 UTC);
 
 /// A store over fresh tables.
 pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) workspace: WorkspaceId,
     pub(crate) token: TokenId,
+    pub(crate) macs: Macs,
     raw: Client,
 }
 
@@ -48,6 +51,7 @@ impl Bench {
             store,
             workspace: WorkspaceId::parse("acme").unwrap(),
             token: TokenId::of_token(b"first"),
+            macs: Macs::new(),
             raw: Client::from_conf(raw),
         }
     }
@@ -58,7 +62,12 @@ impl Bench {
         let audit = entry(AuditKind::OpenWorkspace);
         bench
             .store
-            .open_workspace(&bench.workspace, &token("first"), &audit)
+            .open_workspace(
+                &bench.workspace,
+                &token("first"),
+                bench.macs.authority(),
+                &audit,
+            )
             .await
             .unwrap();
         bench
@@ -72,15 +81,27 @@ impl Bench {
     }
 
     pub(crate) async fn bind(&self, digit: char) -> Result<Revision, StoreError> {
-        let read = self.binding().await;
-        let change = BindKey {
+        let change = self.change_of_key(self.binding().await, digit);
+        self.bind_as(&change).await
+    }
+
+    pub(crate) fn change_of_key(&self, read: Binding, digit: char) -> BindKey<'static> {
+        BindKey {
             read,
             key: key(digit),
+            deployment_key: None,
             evidence: "probe".to_owned(),
+            grade: Some(Grade::Strict),
+            probes: "[]".to_owned(),
+            idempotency: None,
             now: NOW,
-        };
+        }
+    }
+
+    pub(crate) async fn bind_as(&self, change: &BindKey<'_>) -> Result<Revision, StoreError> {
+        let audit = entry(AuditKind::BindKey);
         self.store
-            .bind_key(&self.workspace, &change, &entry(AuditKind::BindKey))
+            .bind_key(&self.workspace, change, &self.macs.binding, &audit)
             .await
     }
 
@@ -123,8 +144,141 @@ impl Bench {
         let records = self.read(wanted).await.unwrap();
         match records.head {
             Some(Head::Live(head)) if head.stored.version == number => Some(head.stored),
-            _ => records.version,
+            _ => records.version?.stored().cloned(),
         }
+    }
+
+    /// A secret's head, which is live.
+    pub(crate) async fn live(&self, name: &SecretName) -> LiveHead {
+        self.head(name).await.unwrap().live().unwrap().clone()
+    }
+
+    /// Whether a version is there and revoked.
+    pub(crate) async fn is_revoked(&self, name: &SecretName, number: u64) -> bool {
+        let wanted = Wanted {
+            secret: Some(name),
+            version: Some(version(number)),
+            ..self.wanted()
+        };
+        let found = self.read(wanted).await.unwrap().version;
+        matches!(found, Some(EarlierVersion::Revoked { .. }))
+    }
+
+    /// A change of the policy of a head, over the binding of [`Bench::bound`].
+    pub(crate) fn policy_of<'a>(
+        &'a self,
+        read: &'a LiveHead,
+        wrapped: &'a WrappedDataKey,
+    ) -> ChangePolicy<'a> {
+        ChangePolicy {
+            read,
+            wrapped,
+            policy: r#"{"changed":true}"#,
+            expires_at: None,
+            binding_revision: Revision::new(1).unwrap(),
+            token: &self.token,
+            idempotency: None,
+            now: LATER,
+        }
+    }
+
+    pub(crate) async fn change_policy(
+        &self,
+        change: &ChangePolicy<'_>,
+    ) -> Result<Revision, StoreError> {
+        let audit = entry(AuditKind::ChangePolicy);
+        self.store
+            .change_policy(&self.workspace, change, &audit)
+            .await
+    }
+
+    /// A promotion over the binding of [`Bench::bound`].
+    pub(crate) fn promotion_of<'a>(
+        &'a self,
+        head: &'a LiveHead,
+        version: &'a StoredVersion,
+        wrapped: &'a WrappedDataKey,
+    ) -> Promote<'a> {
+        Promote {
+            head,
+            version,
+            wrapped,
+            binding_revision: Revision::new(1).unwrap(),
+            token: &self.token,
+            idempotency: None,
+            now: LATER,
+        }
+    }
+
+    pub(crate) async fn promote(&self, promote: &Promote<'_>) -> Result<Revision, StoreError> {
+        let audit = entry(AuditKind::Promote);
+        self.store.promote(&self.workspace, promote, &audit).await
+    }
+
+    /// Promotes an earlier version over what is there now.
+    pub(crate) async fn promote_to(&self, name: &SecretName, number: u64) {
+        let (head, earlier) = (self.live(name).await, self.version(name, number).await);
+        let (earlier, wrapped) = (earlier.unwrap(), rewrapped(&format!("promoted {number}")));
+        let promotion = self.promotion_of(&head, &earlier, &wrapped);
+        self.promote(&promotion).await.unwrap();
+    }
+
+    pub(crate) fn revocation_of<'a>(
+        &'a self,
+        name: &'a SecretName,
+        number: u64,
+    ) -> RevokeVersion<'a> {
+        RevokeVersion {
+            name,
+            version: version(number),
+            token: &self.token,
+            idempotency: None,
+            now: LATER,
+        }
+    }
+
+    pub(crate) async fn revoke(&self, revoke: &RevokeVersion<'_>) -> Result<(), StoreError> {
+        let audit = entry(AuditKind::RevokeVersion);
+        self.store
+            .revoke_version(&self.workspace, revoke, &audit)
+            .await
+    }
+
+    /// What a write under an `Idempotency-Key` was answered with.
+    pub(crate) fn remembered(&self) -> IdempotencyRecord {
+        IdempotencyRecord {
+            id: IdempotencyId::of(&self.token, "key"),
+            fingerprint: [1; 32],
+            status: 201,
+            answer: r#"{"revision":1}"#.to_owned(),
+            etag: Some("1".to_owned()),
+            expires_at: NOW + Duration::DAY,
+        }
+    }
+
+    /// Deletes the token of whoever asks.
+    pub(crate) async fn lose_token(&self) {
+        let audit = entry(AuditKind::DeleteToken);
+        let lost = self
+            .store
+            .delete_token(&self.workspace, &self.token, None, &audit);
+        assert!(lost.await.unwrap());
+    }
+
+    /// Whatever the write was that gave this: it was refused for one reason, and left
+    /// nothing behind.
+    pub(crate) async fn refused<T: std::fmt::Debug>(
+        &self,
+        result: Result<T, StoreError>,
+        which: Which,
+        before: &BTreeSet<String>,
+    ) {
+        assert_eq!(conflict(result), which);
+        assert_eq!(
+            &self.everything().await,
+            before,
+            "a refused write left something behind"
+        );
     }
 
     /// Puts a version over what is there now.
@@ -172,7 +326,13 @@ impl Bench {
     pub(crate) async fn delete(&self, name: &SecretName) -> Result<(), StoreError> {
         let head = self.head(name).await.unwrap().stamp();
         self.store
-            .delete_secret(&self.workspace, name, &head, &entry(AuditKind::Delete))
+            .delete_secret(
+                &self.workspace,
+                name,
+                &head,
+                None,
+                &entry(AuditKind::Delete),
+            )
             .await
     }
 
@@ -207,14 +367,13 @@ impl Bench {
     }
 
     pub(crate) async fn freeze(&self, frozen: bool) {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let item = Item::from([
-            ("frozen".to_owned(), AttributeValue::Bool(frozen)),
-            ("since".to_owned(), text("2026-11-05T12:00:00Z")),
-            ("by".to_owned(), text("operator")),
-            ("reason".to_owned(), text("drill")),
-        ]);
-        self.plant("FREEZE", item).await;
+        let read = self.read(self.wanted()).await.unwrap().freeze;
+        let freeze = freeze(frozen, "drill");
+        let audit = entry(AuditKind::Freeze);
+        self.store
+            .set_freeze(&self.workspace, &freeze, read.as_ref(), None, &audit)
+            .await
+            .unwrap();
     }
 
     fn place(&self, sk: &str) -> Item {
@@ -307,6 +466,24 @@ pub(crate) fn stored(version: SecretVersion, value: &str) -> StoredVersion {
         form: ValueForm::Json,
         put_at: NOW,
         expires_at: Some(NOW + Duration::days(30)),
+    }
+}
+
+/// Another wrap of a data key than [`stored`] has, under another KEK.
+pub(crate) fn rewrapped(text: &str) -> WrappedDataKey {
+    WrappedDataKey {
+        ciphertext: format!("rewrapped {text}").into_bytes(),
+        key: key('b'),
+        material: None,
+    }
+}
+
+pub(crate) fn freeze(frozen: bool, reason: &str) -> Freeze {
+    Freeze {
+        frozen,
+        since: NOW,
+        by: "operator".to_owned(),
+        reason: reason.to_owned(),
     }
 }
 

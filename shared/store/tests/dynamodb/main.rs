@@ -6,9 +6,20 @@
 
 mod answers;
 mod audits;
+mod authority;
 mod broken;
+mod freezes;
 mod harness;
+mod idempotency;
+mod jobs;
+mod macs;
+mod moves;
+mod policies;
+mod promotions;
 mod puts;
+mod races;
+mod revocations;
 mod tokens;
 mod versions;
 mod workspaces;
+mod wraps;

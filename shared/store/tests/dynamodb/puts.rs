@@ -18,6 +18,8 @@ async fn a_put_is_read_back_to_the_byte() {
     let expected = LiveHead {
         name: pay.clone(),
         stored: new.clone(),
+        first: version(1),
+        last: version(1),
         revision,
         created_at: NOW,
         updated_at: NOW,
@@ -77,6 +79,44 @@ async fn a_put_over_a_head_that_moved_conflicts_and_leaves_nothing_behind() {
         &before,
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_put_over_a_head_that_was_only_rewrapped_or_given_a_policy_conflicts() {
+    let bench = Bench::bound().await;
+    let (pay, mail) = (name("pay"), name("mail"));
+    bench.put(&pay, "one").await.unwrap();
+    bench.put(&mail, "one").await.unwrap();
+    let (pay_read, mail_read) = (bench.head(&pay).await, bench.head(&mail).await);
+
+    let wrapped = rewrapped("one");
+    let live = bench.live(&mail).await;
+    let change = bench.policy_of(&live, &wrapped);
+    bench.change_policy(&change).await.unwrap();
+    let (store, workspace) = (&bench.store, &bench.workspace);
+    let (wraps, _) = store
+        .wraps(workspace, WrapPart::Heads, None, 10)
+        .await
+        .unwrap();
+    let moved = store
+        .move_wraps(
+            workspace,
+            Revision::new(1).unwrap(),
+            &[(&wraps[1], &wrapped)],
+        )
+        .await;
+    assert_eq!(moved.unwrap(), [Moved::Yes]);
+
+    // Its archive would have the wrap that was read, which nothing would move again.
+    let before = bench.everything().await;
+    let second = stored(version(2), "two");
+    for (name, former) in [(&pay, &pay_read), (&mail, &mail_read)] {
+        let put = PutSecret {
+            former: former.as_ref(),
+            ..bench.first_put(name, &second)
+        };
+        refused(&bench, &put, Which::Head, &before).await;
+    }
 }
 
 #[tokio::test]
@@ -164,14 +204,7 @@ async fn a_freeze_that_does_not_say_whether_it_is_one_holds() {
 async fn a_put_with_a_token_that_is_gone_is_refused() {
     let bench = Bench::bound().await;
     let (pay, new) = (name("pay"), stored(version(1), "x"));
-    let audit = entry(AuditKind::DeleteToken);
-    assert!(
-        bench
-            .store
-            .delete_token(&bench.workspace, &bench.token, &audit)
-            .await
-            .unwrap()
-    );
+    bench.lose_token().await;
     let before = bench.everything().await;
     refused(&bench, &bench.first_put(&pay, &new), Which::Token, &before).await;
 }
@@ -216,7 +249,7 @@ async fn the_first_of_several_failed_conditions_is_told() {
     let bench = Bench::bound().await;
     let (pay, new) = (name("pay"), stored(version(1), "x"));
     bench.put(&pay, "one").await.unwrap();
-    let record = idempotency(&bench);
+    let record = bench.remembered();
     let with_key = PutSecret {
         idempotency: Some(&record),
         ..bench.first_put(&pay, &new)
@@ -264,7 +297,7 @@ async fn an_idempotency_key_counts_until_it_expires() {
     let bench = Bench::bound().await;
     let (pay, mail) = (name("pay"), name("mail"));
     let new = stored(version(1), "x");
-    let record = idempotency(&bench);
+    let record = bench.remembered();
     let put = PutSecret {
         idempotency: Some(&record),
         ..bench.first_put(&pay, &new)
@@ -333,7 +366,7 @@ async fn an_idempotency_key_counts_until_it_expires() {
 #[tokio::test]
 async fn an_idempotency_record_says_when_it_may_be_swept() {
     let bench = Bench::bound().await;
-    let (pay, new, record) = (name("pay"), stored(version(1), "x"), idempotency(&bench));
+    let (pay, new, record) = (name("pay"), stored(version(1), "x"), bench.remembered());
     let put = PutSecret {
         idempotency: Some(&record),
         ..bench.first_put(&pay, &new)
@@ -351,32 +384,13 @@ async fn an_idempotency_record_says_when_it_may_be_swept() {
     assert_eq!(item.get("ttl"), Some(&ttl));
 }
 
-fn idempotency(bench: &Bench) -> IdempotencyRecord {
-    IdempotencyRecord {
-        id: IdempotencyId::of(&bench.token, "key"),
-        fingerprint: [1; 32],
-        version: version(1),
-        wrapped_by: key('a'),
-        material: None,
-        revision: Revision::new(1).unwrap(),
-        expires_at: NOW + Duration::DAY,
-    }
-}
-
 async fn refused(
     bench: &Bench,
     put: &PutSecret<'_>,
     which: Which,
     before: &std::collections::BTreeSet<String>,
 ) {
-    let result = bench
-        .store
-        .put_secret(&bench.workspace, put, &entry(AuditKind::Put))
-        .await;
-    assert_eq!(conflict(result), which);
-    assert_eq!(
-        &bench.everything().await,
-        before,
-        "a refused put left something behind"
-    );
+    let audit = entry(AuditKind::Put);
+    let result = bench.store.put_secret(&bench.workspace, put, &audit).await;
+    bench.refused(result, which, before).await;
 }

@@ -30,7 +30,13 @@ async fn a_token_is_read_back_as_it_was_made() {
     for made in [full, bare] {
         bench
             .store
-            .put_token(&bench.workspace, &made, &entry(AuditKind::CreateToken))
+            .put_token(
+                &bench.workspace,
+                &made,
+                &bench.macs.token,
+                None,
+                &entry(AuditKind::CreateToken),
+            )
             .await
             .unwrap();
         let wanted = Wanted {
@@ -51,7 +57,13 @@ async fn a_token_is_not_overwritten() {
     };
     let result = bench
         .store
-        .put_token(&bench.workspace, &other, &entry(AuditKind::CreateToken))
+        .put_token(
+            &bench.workspace,
+            &other,
+            &bench.macs.token,
+            None,
+            &entry(AuditKind::CreateToken),
+        )
         .await;
     assert_eq!(conflict(result), Which::Exists);
     assert_eq!(bench.everything().await, before);
@@ -64,7 +76,7 @@ async fn a_deleted_token_is_unknown_at_once_and_a_second_deletion_says_that_ther
     assert!(
         bench
             .store
-            .delete_token(&bench.workspace, &bench.token, &audit)
+            .delete_token(&bench.workspace, &bench.token, None, &audit)
             .await
             .unwrap()
     );
@@ -74,7 +86,7 @@ async fn a_deleted_token_is_unknown_at_once_and_a_second_deletion_says_that_ther
     assert!(
         !bench
             .store
-            .delete_token(&bench.workspace, &bench.token, &audit)
+            .delete_token(&bench.workspace, &bench.token, None, &audit)
             .await
             .unwrap()
     );
@@ -90,7 +102,13 @@ async fn a_token_may_be_swept_a_day_after_it_expired_and_never_where_it_does_not
     };
     bench
         .store
-        .put_token(&bench.workspace, &expiring, &entry(AuditKind::CreateToken))
+        .put_token(
+            &bench.workspace,
+            &expiring,
+            &bench.macs.token,
+            None,
+            &entry(AuditKind::CreateToken),
+        )
         .await
         .unwrap();
     let item = bench.item(&format!("T#{}", expiring.id)).await.unwrap();
@@ -113,7 +131,13 @@ async fn tokens_are_listed_by_id_in_pages() {
         let made = token(&n.to_string());
         bench
             .store
-            .put_token(&bench.workspace, &made, &entry(AuditKind::CreateToken))
+            .put_token(
+                &bench.workspace,
+                &made,
+                &bench.macs.token,
+                None,
+                &entry(AuditKind::CreateToken),
+            )
             .await
             .unwrap();
         expected.push(made.id);
@@ -127,10 +151,31 @@ async fn tokens_are_listed_by_id_in_pages() {
                 .list_tokens(&bench.workspace, after.as_ref(), limit)
                 .await
                 .unwrap();
-            ids.extend(page.items.into_iter().map(|token| token.id));
+            ids.extend(page.items.into_iter().map(|(token, _)| token.id));
             let Some(next) = page.next else { break };
             after = Some(TokenId::parse(&next).unwrap());
         }
         assert_eq!(ids, expected, "limit {limit}");
     }
+}
+
+#[tokio::test]
+async fn nobody_whose_token_is_gone_makes_or_deletes_another() {
+    let bench = Bench::open().await;
+    let (store, workspace, mac) = (&bench.store, &bench.workspace, &bench.macs.token);
+    let (second, third) = (token("second"), token("third"));
+    let audit = entry(AuditKind::CreateToken);
+    store
+        .put_token(workspace, &second, mac, None, &audit)
+        .await
+        .unwrap();
+    bench.lose_token().await;
+    let before = bench.everything().await;
+    let audit = entry(AuditKind::CreateToken);
+    let result = store.put_token(workspace, &third, mac, None, &audit).await;
+    bench.refused(result, Which::Token, &before).await;
+    let result = store
+        .delete_token(workspace, &second.id, None, &audit)
+        .await;
+    bench.refused(result, Which::Token, &before).await;
 }

@@ -154,7 +154,13 @@ async fn a_deletion_of_a_head_that_moved_conflicts() {
     let before = bench.everything().await;
     let result = bench
         .store
-        .delete_secret(&bench.workspace, &pay, &stamp, &entry(AuditKind::Delete))
+        .delete_secret(
+            &bench.workspace,
+            &pay,
+            &stamp,
+            None,
+            &entry(AuditKind::Delete),
+        )
         .await;
     assert_eq!(conflict(result), Which::Head);
     assert_eq!(bench.everything().await, before);
@@ -197,6 +203,7 @@ async fn finishing_a_deletion_spares_what_was_put_after_it() {
             &bench.workspace,
             &pay,
             &tombstone,
+            None,
             &entry(AuditKind::Delete),
         )
         .await
