@@ -147,4 +147,4 @@ fn carried(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

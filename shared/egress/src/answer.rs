@@ -1,6 +1,6 @@
 //! What came back, on its one way out.
 
-use crate::{EgressError, headers, outlet::Outlet, scrub::Patterns};
+use crate::{EgressError, headers, outlet::Outlet, scrub::Patterns, upload::Upload};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, Method, Response, StatusCode,
@@ -12,11 +12,12 @@ use hyper::body::Incoming;
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     task::JoinHandle,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 /// An upstream's answer, its body still to be read.
@@ -39,6 +40,17 @@ pub struct CollectedAnswer {
     pub body: Bytes,
 }
 
+/// What an exchange leaves for the body of its answer.
+pub(crate) struct Rest {
+    pub(crate) driver: Driver,
+    /// The request's body may still be under way.
+    pub(crate) upload: Arc<Upload>,
+    /// How many bytes of body may come.
+    pub(crate) limit: usize,
+    pub(crate) idle: Duration,
+    pub(crate) deadline: Instant,
+}
+
 /// The body of an answer as it arrives, decoded and scrubbed, and its trailers. Ends
 /// with an error when it is over the limit, takes too long, breaks off or cannot be
 /// scrubbed. Dropping it closes the connection to the upstream.
@@ -49,7 +61,11 @@ pub struct UpstreamBody {
     left: usize,
     /// Came with the last of the body, and leave after it.
     trailers: Option<HeaderMap>,
+    upload: Arc<Upload>,
     deadline: Pin<Box<Sleep>>,
+    idle: Duration,
+    /// Runs while the upstream is waited for: a caller that takes its time is not its fault.
+    waiting: Option<Pin<Box<Sleep>>>,
     outlet: Outlet,
 }
 
@@ -59,11 +75,16 @@ impl UpstreamAnswer {
     pub(crate) fn new(
         answer: Response<Incoming>,
         method: &Method,
-        driver: Driver,
-        body_limit: usize,
-        deadline: Instant,
+        rest: Rest,
         patterns: Arc<Patterns>,
     ) -> Result<Self, EgressError> {
+        let Rest {
+            driver,
+            upload,
+            limit: body_limit,
+            idle,
+            deadline,
+        } = rest;
         let (head, incoming) = answer.into_parts();
         if incoming.size_hint().lower() > body_limit as u64 {
             return Err(EgressError::TooLarge);
@@ -93,7 +114,10 @@ impl UpstreamAnswer {
             upstream,
             left: body_limit,
             trailers: None,
+            upload,
             deadline,
+            idle,
+            waiting: None,
             outlet,
         };
         Ok(Self {
@@ -166,12 +190,21 @@ impl Body for UpstreamBody {
                 Ok(None) => {}
                 Err(error) => break Err(error),
             }
-            let frame = match ready!(Pin::new(incoming).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
+                let idle = this.idle;
+                let waiting = this.waiting.get_or_insert_with(|| Box::pin(sleep(idle)));
+                match waiting.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => break Err(EgressError::Timeout),
+                }
+            };
+            this.waiting = None;
+            let frame = match frame {
                 None => {
                     this.outlet.end();
                     continue;
                 }
-                Some(Err(_)) => break Err(EgressError::Protocol),
+                Some(Err(_)) => break Err(this.upload.failed().unwrap_or(EgressError::Protocol)),
                 Some(Ok(frame)) => frame,
             };
             let chunk = match frame.into_data() {

@@ -2,15 +2,22 @@
 
 use crate::{
     AddressGuard, CanonicalUrl, EgressError, Host, InjectedRequest, Resolve, Roots, RootsError,
-    Scheme, UpstreamAnswer, answer::Driver, tls,
+    Scheme, UpstreamAnswer,
+    answer::{Driver, Rest},
+    tls,
+    upload::{Outgoing, Upload},
 };
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header::HOST};
-use http_body_util::Full;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    header::{HOST, TRANSFER_ENCODING},
+};
+use http_body::Body;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use std::{
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -21,13 +28,14 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-/// How much, and how long, a use may take. The default is what every deployment
-/// runs with; tests have shorter ones.
+/// How much, and how long, a use may take. The default is for answers that are
+/// collected; for what streams, see [`Limits::streamed`].
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The largest body of a request, in bytes: 6 MiB.
+    /// The largest body of a request, in bytes: 6 MiB. `usize::MAX` is no limit.
     pub request_body: usize,
-    /// The largest body of an answer, in bytes: 6 MiB.
+    /// The largest body of an answer, in bytes, as it comes and decoded: 6 MiB.
+    /// `usize::MAX` is no limit.
     pub response_body: usize,
     /// The largest head of an answer, in bytes: 64 KiB. Below 8 KiB counts as 8 KiB
     /// while it is read, which is the least buffer that hyper has.
@@ -36,8 +44,12 @@ pub struct Limits {
     pub response_header_count: usize,
     /// For the lookup, TCP and TLS together: 5 s.
     pub connect: Duration,
-    /// From the standing connection to the answer's head: 30 s.
+    /// To the answer's head, from where the last of the request had gone out: 30 s.
+    /// A body that the upstream does not take counts as well.
     pub first_byte: Duration,
+    /// Between two pieces of the answer's body, as long as somebody waits for the next;
+    /// and between two of the caller's body: 60 s.
+    pub idle: Duration,
     /// For the whole use, to the last byte of the answer's body: 60 s.
     pub total: Duration,
 }
@@ -51,8 +63,36 @@ impl Default for Limits {
             response_header_count: 100,
             connect: Duration::from_secs(5),
             first_byte: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
             total: Duration::from_secs(60),
         }
+    }
+}
+
+impl Limits {
+    /// For bodies that stream: of any size, and 15 minutes for the whole use, which is
+    /// what Lambda allows at the most. The rest is as by default.
+    #[must_use]
+    pub fn streamed() -> Self {
+        Self {
+            request_body: usize::MAX,
+            response_body: usize::MAX,
+            ..Self::default()
+        }
+        .with_total(Duration::from_secs(15 * 60))
+    }
+
+    /// Another limit for the whole use; running over it is [`EgressError::Timeout`].
+    #[must_use]
+    pub fn with_total(self, total: Duration) -> Self {
+        Self { total, ..self }
+    }
+
+    /// Another limit for the answer's head; running over it is
+    /// [`EgressError::FirstByteTimeout`].
+    #[must_use]
+    pub fn with_first_byte(self, first_byte: Duration) -> Self {
+        Self { first_byte, ..self }
     }
 }
 
@@ -101,15 +141,29 @@ impl Dialler {
         request: InjectedRequest,
         time: Duration,
     ) -> Result<UpstreamAnswer, EgressError> {
-        if request.body.len() > self.limits.request_body {
+        self.send_within(request, time, &self.limits).await
+    }
+
+    /// The same within limits of this one use.
+    ///
+    /// # Errors
+    /// See [`EgressError`].
+    pub async fn send_within(
+        &self,
+        request: InjectedRequest,
+        time: Duration,
+        limits: &Limits,
+    ) -> Result<UpstreamAnswer, EgressError> {
+        let largest = limits.request_body as u64;
+        if request.body.known_length().is_some_and(|it| it > largest) {
             return Err(EgressError::RequestTooLarge);
         }
         let begun = Instant::now();
-        let deadline = begun + time.min(self.limits.total);
-        let connect_by = deadline.min(begun + self.limits.connect);
+        let deadline = begun + time.min(limits.total);
+        let connect_by = deadline.min(begun + limits.connect);
         let tcp = self.connect(&request.url, connect_by).await?;
         match request.url.scheme() {
-            Scheme::Http => self.exchange(tcp, request, deadline).await,
+            Scheme::Http => talk(tcp, request, deadline, limits).await,
             Scheme::Https => {
                 let name = match request.url.host() {
                     Host::Ip(ip) => ServerName::from(*ip),
@@ -122,7 +176,7 @@ impl Dialler {
                     .await
                     .map_err(|_| EgressError::ConnectTimeout)?
                     .map_err(|_| EgressError::Tls)?;
-                self.exchange(tls, request, deadline).await
+                talk(tls, request, deadline, limits).await
             }
         }
     }
@@ -179,58 +233,92 @@ impl Dialler {
             .map(|ip| SocketAddr::new(ip, url.port()))
             .collect())
     }
+}
 
-    /// One request and the head of its answer.
-    async fn exchange<S>(
-        &self,
-        stream: S,
-        request: InjectedRequest,
-        deadline: Instant,
-    ) -> Result<UpstreamAnswer, EgressError>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let head_by = deadline.min(Instant::now() + self.limits.first_byte);
-        let method = request.method.clone();
-        let patterns = request.patterns.clone();
-        let request = assemble(request)?;
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(self.limits.response_headers.max(8 * 1024))
-            .max_headers(self.limits.response_header_count)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_| EgressError::Protocol)?;
-        let driver = Driver::spawn(connection);
-        let answer = timeout_at(head_by, sender.send_request(request))
-            .await
-            .map_err(|_| EgressError::Timeout)?
-            .map_err(|error| {
-                if error.is_parse_too_large() {
-                    EgressError::TooLarge
-                } else {
-                    EgressError::Protocol
-                }
-            })?;
-        // Interim answers (1xx) hyper passes over. We asked for no switch of protocols.
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(EgressError::Protocol);
+/// One request and the head of its answer.
+async fn talk<S>(
+    stream: S,
+    request: InjectedRequest,
+    deadline: Instant,
+    limits: &Limits,
+) -> Result<UpstreamAnswer, EgressError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let method = request.method.clone();
+    let patterns = request.patterns.clone();
+    let (request, upload) = assemble(request, limits)?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(limits.response_headers.max(8 * 1024))
+        .max_headers(limits.response_header_count)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| EgressError::Protocol)?;
+    let driver = Driver::spawn(connection);
+    let answered = async {
+        sender.send_request(request).await.map_err(|error| {
+            if let Some(failed) = upload.failed() {
+                failed
+            } else if error.is_parse_too_large() {
+                EgressError::TooLarge
+            } else {
+                EgressError::Protocol
+            }
+        })
+    };
+    let answer = head_in_time(answered, &upload, deadline, limits.first_byte).await??;
+    // Interim answers (1xx) hyper passes over. We asked for no switch of protocols.
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(EgressError::Protocol);
+    }
+    let size: usize = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if size > limits.response_headers {
+        return Err(EgressError::TooLarge);
+    }
+    let rest = Rest {
+        driver,
+        upload,
+        limit: limits.response_body,
+        idle: limits.idle,
+        deadline,
+    };
+    UpstreamAnswer::new(answer, &method, rest, patterns)
+}
+
+/// Waits for the answer's head, no longer than the limit after the last piece of the
+/// request went out.
+async fn head_in_time<F: Future>(
+    answered: F,
+    upload: &Upload,
+    deadline: Instant,
+    first_byte: Duration,
+) -> Result<F::Output, EgressError> {
+    let mut answered = pin!(answered);
+    loop {
+        let by = upload.moved() + first_byte;
+        if let Ok(answer) = timeout_at(by.min(deadline), answered.as_mut()).await {
+            return Ok(answer);
         }
-        let size: usize = answer
-            .headers()
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 4)
-            .sum();
-        if size > self.limits.response_headers {
-            return Err(EgressError::TooLarge);
+        let now = Instant::now();
+        if now >= deadline {
+            return Err(EgressError::Timeout);
         }
-        let limit = self.limits.response_body;
-        UpstreamAnswer::new(answer, &method, driver, limit, deadline, patterns)
+        if now >= upload.moved() + first_byte {
+            return Err(EgressError::FirstByteTimeout);
+        }
     }
 }
 
 /// The request as hyper takes it, its Host header first (RFC 9110, section 7.2) and
 /// of the same URL that was judged.
-fn assemble(request: InjectedRequest) -> Result<Request<Full<bytes::Bytes>>, EgressError> {
+fn assemble(
+    request: InjectedRequest,
+    limits: &Limits,
+) -> Result<(Request<Outgoing>, Arc<Upload>), EgressError> {
     let InjectedRequest {
         method,
         url,
@@ -243,11 +331,16 @@ fn assemble(request: InjectedRequest) -> Result<Request<Full<bytes::Bytes>>, Egr
     let mut all = HeaderMap::with_capacity(headers.len() + 1);
     all.insert(HOST, host);
     all.extend(headers);
-    let mut request = Request::new(Full::new(body));
+    let (body, upload) = Outgoing::new(body, limits.request_body as u64, limits.idle)?;
+    // hyper sends no body of an unknown length with these unless it is told to.
+    if matches!(method, Method::GET | Method::HEAD) && body.size_hint().exact().is_none() {
+        all.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = all;
-    Ok(request)
+    Ok((request, upload))
 }
 
 #[cfg(test)]

@@ -21,7 +21,10 @@ pub enum EgressError {
     /// No connection stood in time; nothing had been sent.
     #[error("the upstream could not be connected to in time")]
     ConnectTimeout,
-    /// The answer's head or body did not come in time.
+    /// The answer's head did not come in time, counted from where the request had gone out.
+    #[error("the upstream did not begin to answer in time")]
+    FirstByteTimeout,
+    /// The use as a whole took too long, or the answer's body stood still for too long.
     #[error("the upstream did not answer in time")]
     Timeout,
     /// What came back was not HTTP/1.1, broke off, or switched protocols.
@@ -34,9 +37,14 @@ pub enum EgressError {
     /// part of a whole, an encoding that is not known, or not what it says it is.
     #[error("the upstream's answer cannot be scrubbed")]
     Unscrubbable,
-    /// The request's body is over the dialler's limit; nothing had been sent.
+    /// The request's body is over the limit. Where it streamed, its beginning may have
+    /// been sent.
     #[error("the request is too large")]
     RequestTooLarge,
+    /// The caller's body broke off, stood still for too long, or was not of the length
+    /// that was declared.
+    #[error("the request's body broke off")]
+    RequestBroken,
 }
 
 impl EgressError {
@@ -44,13 +52,18 @@ impl EgressError {
     #[must_use]
     pub fn may_have_left(self) -> bool {
         match self {
-            Self::Timeout | Self::Protocol | Self::TooLarge | Self::Unscrubbable => true,
+            Self::FirstByteTimeout
+            | Self::Timeout
+            | Self::Protocol
+            | Self::TooLarge
+            | Self::Unscrubbable
+            | Self::RequestTooLarge
+            | Self::RequestBroken => true,
             Self::AddressDenied(_)
             | Self::Resolve
             | Self::Connect
             | Self::Tls
-            | Self::ConnectTimeout
-            | Self::RequestTooLarge => false,
+            | Self::ConnectTimeout => false,
         }
     }
 }

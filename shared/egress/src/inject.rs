@@ -1,20 +1,35 @@
-//! The secret into its one slot, at the last moment.
+//! The secret into its slots, at the last moment.
+//!
+//! First what carries the secret itself, in the policy's order; then the signatures,
+//! over the request as it goes out, HMACs before SigV4.
 
 use crate::{
-    CanonicalUrl, Denied, Injection, OutboundRequest, Policy,
+    CanonicalUrl, Denied, Destination, Injection, OutboundRequest, Policy, Slot,
+    request::RequestBody,
     scrub::{Patterns, SCRUBBABLE_MIN},
 };
-use bytes::Bytes;
 use envelope::SecretBytes;
-use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE, uri::PathAndQuery};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use http::{HeaderMap, Method, uri::PathAndQuery};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+use source::{Source, Value};
 use std::sync::Arc;
+use target::Target;
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 mod body;
 mod header;
+mod hmac;
 mod json;
+mod preview;
+mod sigv4;
+mod source;
+mod suits;
 mod target;
+
+pub use preview::{Preview, PreviewBody, preview};
+pub use source::MASK;
+pub use suits::{Unsuited, fits, suits};
 
 /// Unreserved characters stay as they are (RFC 3986, section 2.3).
 const ENCODED: AsciiSet = NON_ALPHANUMERIC
@@ -41,6 +56,10 @@ pub enum InjectError {
     /// or no JSON with a value there.
     #[error("the request has no place for the secret")]
     NoSlot,
+    /// The body streams, and the policy needs it as a whole
+    /// ([`Policy::needs_whole_body`]).
+    #[error("the policy needs the request's body as a whole")]
+    StreamedBody,
 }
 
 /// A request with the secret in it: it can be sent, and nothing else. It has
@@ -56,19 +75,20 @@ pub struct InjectedRequest {
     /// What goes onto the request line; differs from the URL's if the slot is there.
     pub(crate) target: PathAndQuery,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: RequestBody,
     /// What the answer is searched for.
     pub(crate) patterns: Arc<Patterns>,
 }
 
-/// Puts the secret into the policy's slot, having judged the request by the policy
+/// Puts the secret into the policy's slots, having judged the request by the policy
 /// once more: there is no other way to an [`InjectedRequest`], so nothing can be
-/// sent that was not judged.
+/// sent that was not judged. Signatures are of the time `now`.
 ///
-/// A header of the slot's name that the caller sent is removed first, underscores
-/// and hyphens taken for the same, as CGI does (RFC 3875, section 4.1.18), and so is
-/// the value at the slot's place of a JSON body. A query parameter, form field or
-/// cookie of the slot's name is an error, as servers differ in which of two wins.
+/// Headers that the destination does not let pass are dropped first. A header of a
+/// slot's name that the caller sent is removed, underscores and hyphens taken for the
+/// same, as CGI does (RFC 3875, section 4.1.18), and so is the value at the slot's
+/// place of a JSON body. A query parameter, form field or cookie of a slot's name is
+/// an error, as servers differ in which of two wins.
 ///
 /// # Errors
 /// See [`InjectError`].
@@ -76,86 +96,121 @@ pub fn inject(
     policy: &Policy,
     request: OutboundRequest,
     secret: &SecretBytes,
+    now: OffsetDateTime,
 ) -> Result<InjectedRequest, InjectError> {
+    let request = policy.restrict(request)?;
     let destination = policy.judge(&request.method, &request.url)?;
-    if secret.is_empty() {
-        return Err(InjectError::NotInjectable);
-    }
-    let secret = secret.expose_secret();
-    let OutboundRequest {
-        method,
-        url,
-        mut headers,
-        mut body,
-    } = request;
-    let mut target = None;
-    // What the secret was made into, where that can come back in forms of its own.
-    let mut made = None;
-    match policy.injection() {
-        Injection::Header { name, format } => {
-            let value = header::formatted(format, secret)?;
-            // Of a longer secret every form of the value has a form of the secret in it.
-            if secret.len() < SCRUBBABLE_MIN {
-                made = Some(value.clone());
-            }
-            header::set(&mut headers, name.clone(), value)?;
-        }
-        Injection::Basic { username } => {
-            made = Some(header::set_basic(&mut headers, username, secret)?);
-        }
-        Injection::Cookie { name } => header::add_cookie(&mut headers, name, secret)?,
-        Injection::Query { parameter } => {
-            target = Some(target::with_parameter(&url, parameter, secret)?);
-        }
-        Injection::Path { segment } => {
-            target = Some(target::with_segment(&url, destination, segment, secret)?);
-        }
-        Injection::Form { field } => {
-            body = body::with_field(&method, &mut headers, &body, field, secret)?;
-        }
-        Injection::JsonPointer { pointer } => {
-            body = body::with_value(&method, &mut headers, &body, pointer, secret)?;
-        }
-    }
-    let target = match target {
-        Some(target) => target,
-        None => {
-            PathAndQuery::try_from(url.path_and_query()).map_err(|_| InjectError::NotInjectable)?
-        }
-    };
-    let made: Vec<&[u8]> = made.iter().map(|made| made.as_slice()).collect();
+    let draft = fill(policy, destination, request, &Source::Secret(secret), now)?;
+    let target = draft.target.finished()?;
+    let secrets: Vec<&[u8]> = draft.secrets.iter().map(|it| it.as_slice()).collect();
+    let derived: Vec<&[u8]> = draft.derived.iter().map(|it| it.as_slice()).collect();
     Ok(InjectedRequest {
-        method,
-        url,
+        method: draft.method,
+        url: draft.url,
         target,
-        headers,
-        body,
-        patterns: Arc::new(Patterns::new(secret, &made)),
+        headers: draft.headers,
+        body: draft.body,
+        patterns: Arc::new(Patterns::new(&secrets, &derived)),
     })
 }
 
-/// Whether a policy's slot can carry a secret at all: asked when it is put, so that
-/// a secret with a line end in it is refused then and not at every use. Without a
-/// destination there is nothing to carry it to.
-#[must_use]
-pub fn fits(policy: &Policy, secret: &SecretBytes) -> bool {
-    let Some(destination) = policy.destinations().first() else {
-        return true;
+/// A request on its way to be sent.
+struct Draft {
+    method: Method,
+    url: CanonicalUrl,
+    target: Target,
+    headers: HeaderMap,
+    body: RequestBody,
+    /// What was put somewhere, or signed with: looked for in the answer.
+    secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// What was made of it, where that can come back in forms of its own.
+    derived: Vec<Zeroizing<Vec<u8>>>,
+}
+
+/// Fills the slots of a request that was judged.
+fn fill(
+    policy: &Policy,
+    destination: &Destination,
+    request: OutboundRequest,
+    source: &Source<'_>,
+    now: OffsetDateTime,
+) -> Result<Draft, InjectError> {
+    let OutboundRequest {
+        method,
+        url,
+        headers,
+        body,
+    } = request;
+    let mut draft = Draft {
+        target: Target::of(&url),
+        method,
+        url,
+        headers,
+        body,
+        secrets: Vec::new(),
+        derived: Vec::new(),
     };
-    // Only the slot is in question, so the method is one that may have a body, if there is one.
-    let may_have_body = |method: &&Method| !body::is_without(method);
-    let methods = destination.methods();
-    let Some(method) = methods.iter().find(may_have_body).or(methods.first()) else {
-        return true;
-    };
-    let mut headers = HeaderMap::new();
-    let mut body = Bytes::new();
-    if let Injection::JsonPointer { pointer } = policy.injection() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        body = json::smallest(pointer).into();
+    for injection in policy.injections() {
+        place(injection, destination, &mut draft, source)?;
     }
-    OutboundRequest::new(method.clone(), destination.url().clone(), headers, body)
-        .is_ok_and(|request| inject(policy, request, secret).is_ok())
+    for injection in policy.injections() {
+        if let Slot::Hmac(slot) = injection.slot() {
+            hmac::sign(slot, injection.field(), &mut draft, source, now)?;
+        }
+    }
+    for injection in policy.injections() {
+        if let Slot::SigV4(slot) = injection.slot() {
+            sigv4::sign(slot, &mut draft, source, now)?;
+        }
+    }
+    Ok(draft)
+}
+
+/// Puts the secret itself, or a field of it, where it goes.
+fn place(
+    injection: &Injection,
+    destination: &Destination,
+    draft: &mut Draft,
+    source: &Source<'_>,
+) -> Result<(), InjectError> {
+    let value = match injection.slot() {
+        Slot::Hmac(_) | Slot::SigV4(_) => return Ok(()),
+        _ => source.value(injection.field())?,
+    };
+    let Draft {
+        method,
+        target,
+        headers,
+        body,
+        derived,
+        ..
+    } = draft;
+    match injection.slot() {
+        Slot::Header { name, format } => {
+            let formatted = header::formatted(format, value.bytes())?;
+            // Of a longer secret every form of the value has a form of the secret in it.
+            if value.bytes().len() < SCRUBBABLE_MIN {
+                derived.push(formatted.clone());
+            }
+            header::set(headers, name.clone(), formatted)?;
+        }
+        Slot::Basic { username } => {
+            derived.push(header::set_basic(headers, username, &value)?);
+        }
+        Slot::Cookie { name } => header::add_cookie(headers, name, value.bytes())?,
+        Slot::Query { parameter } => target.add_parameter(parameter, &value)?,
+        Slot::Path { segment } => target.add_segment(destination, segment, &value)?,
+        Slot::Form { field } => {
+            *body = body::with_field(method, headers, body.whole()?, field, &value)?.into();
+        }
+        Slot::JsonPointer { pointer } => {
+            let secret = value.bytes();
+            *body = body::with_value(method, headers, body.whole()?, pointer, secret)?.into();
+        }
+        Slot::Hmac(_) | Slot::SigV4(_) => {}
+    }
+    draft.secrets.push(value.into_bytes());
+    Ok(())
 }
 
 /// A buffer that is wiped, of parts, with room for more: one that grew would leave
@@ -171,13 +226,6 @@ fn with_room(parts: &[&[u8]], more: usize) -> Zeroizing<Vec<u8>> {
         whole.extend_from_slice(part);
     }
     whole
-}
-
-/// Adds the secret, percent-encoded. There is room for three times its length.
-fn push_encoded(to: &mut Vec<u8>, secret: &[u8], set: &'static AsciiSet) {
-    for part in percent_encode(secret, set) {
-        to.extend_from_slice(part.as_bytes());
-    }
 }
 
 #[cfg(test)]

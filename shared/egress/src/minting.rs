@@ -195,6 +195,11 @@ const BY_GET: &[(At, Path)] = &[
 /// and URL tell. A list of what is known, and no proof that the rest does not.
 #[must_use]
 pub fn mints_credentials(url: &CanonicalUrl, method: &Method) -> bool {
+    mints_at(url, url.path(), method)
+}
+
+/// The same with another path in the URL: the one that goes out.
+pub(crate) fn mints_at(url: &CanonicalUrl, path: &str, method: &Method) -> bool {
     let host = match url.host() {
         Host::Domain(host) => host.as_str(),
         // No name that the table has; what any host may have is there as well.
@@ -204,9 +209,9 @@ pub fn mints_credentials(url: &CanonicalUrl, method: &Method) -> bool {
         return true;
     }
     if changes(method) {
-        is_in(TABLE, host, url)
+        is_in(TABLE, host, path)
     } else {
-        *method == Method::GET && is_in(BY_GET, host, url)
+        *method == Method::GET && is_in(BY_GET, host, path)
     }
 }
 
@@ -236,8 +241,8 @@ fn percent(text: &str) -> String {
         .into_owned()
 }
 
-fn is_in(table: &[(At, Path)], host: &str, url: &CanonicalUrl) -> bool {
-    table.iter().any(|(at, path)| {
+fn is_in(table: &[(At, Path)], host: &str, path: &str) -> bool {
+    table.iter().any(|(at, pattern)| {
         let is_there = match at {
             At::Host(name) => host == *name,
             At::Below(name) => host
@@ -246,7 +251,7 @@ fn is_in(table: &[(At, Path)], host: &str, url: &CanonicalUrl) -> bool {
             At::Aws(service) => is_aws(host, service),
             At::Any => true,
         };
-        is_there && matches(path, url.path())
+        is_there && matches(pattern, path)
     })
 }
 

@@ -132,3 +132,6 @@ impl Outlet {
         self.end == End::Passed
     }
 }
+
+#[cfg(test)]
+mod tests;

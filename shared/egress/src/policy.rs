@@ -1,30 +1,45 @@
 //! A secret's destination policy: where it may go, and in which slot.
 //!
 //! ```json
-//! {"destinations": [{"url": "https://api.example.com/v1/", "methods": ["GET", "POST"]}],
+//! {"destinations": [{"url": "https://api.example.com/v1/", "methods": ["GET", "POST"],
+//!                    "headers": ["content-type"], "mint": true}],
 //!  "inject": {"header": "authorization", "format": "Bearer {secret}"},
 //!  "reveal": false}
 //! ```
 //!
+//! `inject` is one injection, or a list of them that each take a field of a JSON
+//! secret; `slot` lists their kinds.
+//!
 //! The canonical form (RFC 8785) is what is stored and digested; the digest is
 //! part of the customer's KMS context, so a wider policy opens nothing.
 
-use crate::{CanonicalUrl, UrlError};
+use crate::{CanonicalUrl, OutboundRequest, UrlError, headers, minting};
 use envelope::PolicyDigest;
-use http::{HeaderName, Method};
+use http::{
+    HeaderName, Method,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
+};
 use serde_json::Value;
 use time::OffsetDateTime;
 
 mod json;
+mod signing;
+mod slot;
+mod template;
 
 pub(crate) use json::{METHODS, SECRET_MARK};
+pub use signing::{HmacAlgorithm, HmacEncoding, HmacSlot, SigV4Slot, Timestamp, TimestampForm};
+pub use slot::{Injection, Slot};
+pub use template::Template;
+pub(crate) use template::{Mark, Piece};
 
 /// Where a secret may go, in which slot, whether its value may be shown, and
 /// until when. By default nowhere, as a bearer token, no, and for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     destinations: Vec<Destination>,
-    inject: Injection,
+    /// At least one.
+    inject: Vec<Injection>,
     reveal: bool,
     expires_at: Option<OffsetDateTime>,
 }
@@ -34,6 +49,9 @@ pub struct Policy {
 pub struct Destination {
     url: CanonicalUrl,
     methods: Vec<Method>,
+    /// Sorted, each once. `None`: all that a caller may send at all.
+    headers: Option<Vec<HeaderName>>,
+    mint: bool,
 }
 
 impl Destination {
@@ -48,52 +66,19 @@ impl Destination {
     pub fn methods(&self) -> &[Method] {
         &self.methods
     }
-}
 
-/// The slot of a request that the secret is put into. More kinds will follow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Injection {
-    /// A header: `{"header": "authorization", "format": "Bearer {secret}"}`.
-    Header {
-        /// The header's name, in lower case.
-        name: HeaderName,
-        /// Its value in visible ASCII, with `{secret}` in it exactly once.
-        format: String,
-    },
-    /// The password of HTTP Basic (RFC 7617): `{"basic": {"username": "user"}}`.
-    Basic {
-        /// The user name beside the password; printable ASCII without a colon.
-        username: String,
-    },
-    /// A query parameter: `{"query": "api_key"}`.
-    Query {
-        /// The parameter's name, of unreserved characters (RFC 3986, section 2.3).
-        parameter: String,
-    },
-    /// A cookie: `{"cookie": "session"}`.
-    Cookie {
-        /// The cookie's name, a token (RFC 6265, section 4.1.1).
-        name: String,
-    },
-    /// A field of a form that the caller sends: `{"form": "client_secret"}`.
-    Form {
-        /// The field's name, of unreserved characters.
-        field: String,
-    },
-    /// In the place of a value of the JSON that the caller sends:
-    /// `{"json_pointer": "/auth/key"}`.
-    JsonPointer {
-        /// Where (RFC 6901); never the whole.
-        pointer: String,
-    },
-    /// One more segment of the path, right behind the destination's own:
-    /// `{"path": "bot{secret}"}`. To a destination `https://api.example.com/v1` a use
-    /// of `…/v1/send` goes out as `/v1/bot<secret>/send`.
-    Path {
-        /// The segment, of unreserved characters, with `{secret}` in it exactly once.
-        segment: String,
-    },
+    /// The headers that a caller may send there, in lower case and sorted; `None` if
+    /// the policy does not choose. What the broker sets itself is not among them.
+    #[must_use]
+    pub fn headers(&self) -> Option<&[HeaderName]> {
+        self.headers.as_deref()
+    }
+
+    /// Whether endpoints there that give out credentials may be asked.
+    #[must_use]
+    pub fn mint(&self) -> bool {
+        self.mint
+    }
 }
 
 /// A policy's canonical text: the exact bytes that are stored and digested.
@@ -133,6 +118,10 @@ pub enum Denied {
     /// A destination covers the URL, none with this method.
     #[error("the policy does not allow this method there")]
     Method,
+    /// The endpoint gives out credentials, and no destination that covers it says
+    /// `"mint": true`.
+    #[error("the policy does not allow asking for a new credential there")]
+    Minting,
 }
 
 impl Policy {
@@ -164,22 +153,63 @@ impl Policy {
         json::read(text)
     }
 
-    /// Whether the secret may go to a URL with a method, and by which destination.
+    /// Whether the secret may go to a URL with a method, and by which destination: the
+    /// first that allows it.
     ///
     /// Scheme, host and port are equal; the path begins with the destination's,
-    /// whole segments at a time; the query is free.
+    /// whole segments at a time; the query is free. An endpoint that gives out
+    /// credentials takes a destination that says so.
     ///
     /// # Errors
     /// It may not.
     pub fn judge(&self, method: &Method, url: &CanonicalUrl) -> Result<&Destination, Denied> {
         let mut denied = Denied::Url;
         for destination in self.destinations.iter().filter(|it| it.url.covers(url)) {
-            if destination.methods.contains(method) {
+            if !destination.methods.contains(method) {
+                if denied == Denied::Url {
+                    denied = Denied::Method;
+                }
+            } else if !destination.mint && self.mints(destination, method, url) {
+                denied = Denied::Minting;
+            } else {
                 return Ok(destination);
             }
-            denied = Denied::Method;
         }
         Err(denied)
+    }
+
+    /// A request without the headers that its destination does not let pass. What the
+    /// broker sets itself stays. [`inject`](crate::inject) does it for its own policy;
+    /// a request that has to satisfy another one as well is restricted by that first.
+    ///
+    /// # Errors
+    /// The policy does not let the secret go there.
+    pub fn restrict(&self, mut request: OutboundRequest) -> Result<OutboundRequest, Denied> {
+        let destination = self.judge(&request.method, &request.url)?;
+        if let Some(allowed) = &destination.headers {
+            let brokers = [ACCEPT_ENCODING, CONTENT_LENGTH];
+            headers::remove_where(&mut request.headers, |name| {
+                !allowed.contains(name) && !brokers.contains(name)
+            });
+        }
+        Ok(request)
+    }
+
+    /// Whether what goes out asks for a credential: as the caller wrote the URL, or
+    /// with the segment in it that the policy adds.
+    fn mints(&self, destination: &Destination, method: &Method, url: &CanonicalUrl) -> bool {
+        let with_segment = |segment: &str| {
+            let base = destination.url.path();
+            let rest = &url.path()[base.len()..];
+            let base = base.trim_end_matches('/');
+            let path = format!("{base}/{segment}/{}", rest.trim_start_matches('/'));
+            minting::mints_at(url, &path, method)
+        };
+        minting::mints_credentials(url, method)
+            || self.inject.iter().any(|it| match &it.slot {
+                Slot::Path { segment } => with_segment(&segment.replace(SECRET_MARK, "x")),
+                _ => false,
+            })
     }
 
     /// The URL that a pass-through goes to: the first destination's, joined with
@@ -215,10 +245,17 @@ impl Policy {
         &self.destinations
     }
 
-    /// The slot that the secret is put into.
+    /// What is put where; at least one.
     #[must_use]
-    pub fn injection(&self) -> &Injection {
+    pub fn injections(&self) -> &[Injection] {
         &self.inject
+    }
+
+    /// Whether a request's body has to be there as a whole before it can go out: it is
+    /// changed, or signed. Otherwise it may stream.
+    #[must_use]
+    pub fn needs_whole_body(&self) -> bool {
+        self.inject.iter().any(|it| it.slot.needs_whole_body())
     }
 
     /// Whether the secret's value may be given back to a caller.

@@ -1,13 +1,13 @@
 //! What of the caller's request goes on to the upstream.
 
-use crate::{CanonicalUrl, headers, policy::METHODS};
+use crate::{CanonicalUrl, InjectError, headers, policy::METHODS, upload::RequestStream};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method,
     header::{ACCEPT_ENCODING, CONTENT_LENGTH},
 };
 
-/// The largest body of a request: 6 MiB.
+/// The largest body of a request that is there as a whole: 6 MiB.
 pub const REQUEST_BODY_MAX: usize = 6 * 1024 * 1024;
 
 const HEADERS_MAX: usize = 100;
@@ -35,7 +35,37 @@ pub struct OutboundRequest {
     pub(crate) method: Method,
     pub(crate) url: CanonicalUrl,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: RequestBody,
+}
+
+/// A request's body.
+pub(crate) enum RequestBody {
+    Whole(Bytes),
+    Streamed(RequestStream),
+}
+
+impl RequestBody {
+    /// All of it, to be changed or signed.
+    pub(crate) fn whole(&self) -> Result<&[u8], InjectError> {
+        match self {
+            Self::Whole(body) => Ok(body),
+            Self::Streamed(_) => Err(InjectError::StreamedBody),
+        }
+    }
+
+    /// Its length in bytes, if that is known.
+    pub(crate) fn known_length(&self) -> Option<u64> {
+        match self {
+            Self::Whole(body) => Some(body.len() as u64),
+            Self::Streamed(stream) => stream.length(),
+        }
+    }
+}
+
+impl From<Bytes> for RequestBody {
+    fn from(body: Bytes) -> Self {
+        Self::Whole(body)
+    }
 }
 
 impl OutboundRequest {
@@ -56,8 +86,40 @@ impl OutboundRequest {
     pub fn new(
         method: Method,
         url: CanonicalUrl,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
+    ) -> Result<Self, RequestError> {
+        if body.len() > REQUEST_BODY_MAX {
+            return Err(RequestError::BodyTooLarge);
+        }
+        Self::with_body(method, url, headers, body.into())
+    }
+
+    /// The same with a body that goes on as it arrives. How much of it may come, and
+    /// how long that may take, the dialler's limits say. Where the policy needs the
+    /// body as a whole ([`Policy::needs_whole_body`](crate::Policy::needs_whole_body)),
+    /// such a request is refused.
+    ///
+    /// # Errors
+    /// The method cannot be sent on, or the headers are over their limit.
+    pub fn streamed(
+        method: Method,
+        url: CanonicalUrl,
+        headers: HeaderMap,
+        body: RequestStream,
+    ) -> Result<Self, RequestError> {
+        let body = match body.length() {
+            Some(0) => Bytes::new().into(),
+            _ => RequestBody::Streamed(body),
+        };
+        Self::with_body(method, url, headers, body)
+    }
+
+    fn with_body(
+        method: Method,
+        url: CanonicalUrl,
+        mut headers: HeaderMap,
+        body: RequestBody,
     ) -> Result<Self, RequestError> {
         if !METHODS.contains(&method) {
             return Err(RequestError::Method);
@@ -68,9 +130,6 @@ impl OutboundRequest {
             .sum();
         if headers.len() > HEADERS_MAX || size > HEADERS_BYTES_MAX {
             return Err(RequestError::HeadersTooLarge);
-        }
-        if body.len() > REQUEST_BODY_MAX {
-            return Err(RequestError::BodyTooLarge);
         }
         headers::strip_hop_by_hop(&mut headers);
         let with_token: Vec<_> = headers
@@ -83,7 +142,8 @@ impl OutboundRequest {
         });
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         // hyper leaves an empty body's length unsaid, which some servers answer with 411.
-        if body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
+        let is_empty = matches!(&body, RequestBody::Whole(body) if body.is_empty());
+        if is_empty && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         Ok(Self {
@@ -156,6 +216,14 @@ mod tests {
             ("Byok-Receipt", "x"),
             ("Forwarded", "for=1.2.3.4"),
             ("X-Forwarded-For", "1.2.3.4"),
+            ("X-Forwarded-Host", "evil.example"),
+            ("X_Forwarded_Proto", "http"),
+            ("Proxy-Connection", "close"),
+            ("Connection", "Close, X-Hop-3,X-Hop-4"),
+            ("x-hop-3", "1"),
+            ("X-HOP-4", "1"),
+            ("traceparent", "00-4bf9-00f0-01"),
+            ("tracestate", "a=b"),
             ("X-Amzn-Trace-Id", "x"),
             ("X-Amz-Cf-Id", "x"),
             ("Via", "x"),
@@ -179,6 +247,8 @@ mod tests {
             [
                 ("accept", "text/plain"),
                 ("accept-encoding", "identity"),
+                ("traceparent", "00-4bf9-00f0-01"),
+                ("tracestate", "a=b"),
                 ("x-amz-date", "today"),
                 ("x-template", "{secret}"),
             ]

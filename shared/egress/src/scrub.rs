@@ -70,7 +70,7 @@ impl Scrubber {
     #[must_use]
     pub fn new(secret: &SecretBytes, derived: &[&[u8]]) -> Self {
         // EXPOSE: to look for it.
-        Self::of(Arc::new(Patterns::new(secret.expose_secret(), derived)))
+        Self::of(Arc::new(Patterns::new(&[secret.expose_secret()], derived)))
     }
 
     pub(crate) fn of(patterns: Arc<Patterns>) -> Self {

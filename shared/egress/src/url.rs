@@ -319,4 +319,4 @@ fn split_scheme(text: &str) -> Result<(Scheme, &str), UrlError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 /// Addresses, each with what becomes of it where nothing special is allowed.
 #[rustfmt::skip]
-const TABLE: &[(&str, Result<(), AddressDenied>)] = &[
+pub(crate) const TABLE: &[(&str, Result<(), AddressDenied>)] = &[
     ("8.8.8.8", Ok(())),
     ("1.1.1.1", Ok(())),
     ("100.63.255.255", Ok(())),
@@ -88,6 +88,30 @@ const TABLE: &[(&str, Result<(), AddressDenied>)] = &[
     ("fe80::a9fe:a9fe", Err(Never)),
     ("fec0::1", Err(NotPublic)),
     ("ff02::1", Err(Never)),
+    ("0.255.255.255", Err(Never)),
+    ("9.255.255.255", Ok(())),
+    ("11.0.0.0", Ok(())),
+    ("10.255.255.255", Err(NotPublic)),
+    ("100.127.255.255", Err(NotPublic)),
+    ("126.255.255.255", Ok(())),
+    ("128.0.0.0", Ok(())),
+    ("169.253.255.255", Ok(())),
+    ("169.255.0.0", Ok(())),
+    ("192.169.0.0", Ok(())),
+    ("198.20.0.0", Ok(())),
+    ("255.255.255.254", Err(NotPublic)),
+    ("::2", Err(Never)),
+    ("::ffff:0.0.0.0", Err(Never)),
+    ("::ffff:100.100.100.200", Err(Never)),
+    ("64:ff9b::168.63.129.16", Err(Never)),
+    ("2002:7f00:1::", Err(NotPublic)),
+    ("2002:a83f:8110::1", Err(Never)),
+    ("2a00:1450::5efe:6464:64c8", Err(Never)),
+    ("fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Err(NotPublic)),
+    ("fe7f::1", Err(NotPublic)),
+    ("febf::1", Err(Never)),
+    ("ff0e::1", Err(Never)),
+    ("2606:4700::6810:84e5", Ok(())),
 ];
 
 fn ip(text: &str) -> IpAddr {

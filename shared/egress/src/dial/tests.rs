@@ -8,8 +8,11 @@ use serde_json::json;
 use tokio::{io::AsyncReadExt, net::TcpListener, sync::oneshot};
 use upstream::*;
 
+mod hostile;
 mod reflect;
+mod stream;
 mod upstream;
+mod ways;
 
 #[tokio::test]
 async fn the_upstream_sees_the_injected_request_and_nothing_of_the_way_there() {
@@ -84,7 +87,7 @@ async fn a_secret_in_the_query_goes_out_on_the_request_line() {
     let request = OutboundRequest::new(Method::GET, url, HeaderMap::new(), Bytes::new())
         .ok()
         .unwrap();
-    let request = inject(&policy, request, &SecretBytes::new(b"a b".to_vec()))
+    let request = inject(&policy, request, &SecretBytes::new(b"a b".to_vec()), NOW)
         .ok()
         .unwrap();
     local(Limits::default()).send(request, AMPLE).await.unwrap();
@@ -306,7 +309,7 @@ async fn an_upstream_that_says_nothing_times_out_and_is_hung_up_on() {
     let sent = local(limits)
         .send(get(&format!("http://up.example:{port}/")), AMPLE)
         .await;
-    assert_eq!(sent.err(), Some(EgressError::Timeout));
+    assert_eq!(sent.err(), Some(EgressError::FirstByteTimeout));
     is_gone.await.unwrap();
 }
 

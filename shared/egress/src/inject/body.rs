@@ -1,6 +1,6 @@
 //! Slots in the request's body.
 
-use super::{ENCODED, InjectError, joined, json, push_encoded, target::has_parameter, with_room};
+use super::{ENCODED, InjectError, Value, joined, json, target::has_parameter, with_room};
 use crate::REQUEST_BODY_MAX;
 use bytes::Bytes;
 use http::{
@@ -20,7 +20,7 @@ pub(super) fn with_field(
     headers: &mut HeaderMap,
     body: &[u8],
     field: &str,
-    secret: &[u8],
+    secret: &Value,
 ) -> Result<Bytes, InjectError> {
     const FORM: &str = "application/x-www-form-urlencoded";
     if is_without(method) {
@@ -37,8 +37,11 @@ pub(super) fn with_field(
         return Err(InjectError::SlotTaken);
     }
     let separator: &[u8] = if body.is_empty() { b"" } else { b"&" };
-    let mut form = with_room(&[body, separator, field.as_bytes(), b"="], 3 * secret.len());
-    push_encoded(&mut form, secret, &ENCODED);
+    let mut form = with_room(
+        &[body, separator, field.as_bytes(), b"="],
+        3 * secret.bytes().len(),
+    );
+    secret.push_encoded(&mut form, &ENCODED);
     finished(headers, form)
 }
 

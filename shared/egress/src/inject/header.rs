@@ -1,6 +1,6 @@
 //! Slots in the request's headers.
 
-use super::{InjectError, joined};
+use super::{InjectError, Value, joined};
 use crate::{headers, policy::SECRET_MARK};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -23,8 +23,14 @@ pub(super) fn formatted(format: &str, secret: &[u8]) -> Result<Zeroizing<Vec<u8>
 pub(super) fn set_basic(
     headers: &mut HeaderMap,
     username: &str,
-    secret: &[u8],
+    secret: &Value,
 ) -> Result<Zeroizing<Vec<u8>>, InjectError> {
+    if secret.is_mask() {
+        let value = joined(&[b"Basic ", secret.bytes()]);
+        set(headers, AUTHORIZATION, value)?;
+        return Ok(Zeroizing::default());
+    }
+    let secret = secret.bytes();
     // RFC 7617, section 2: no control characters in either of them.
     if secret.iter().any(u8::is_ascii_control) {
         return Err(InjectError::NotInjectable);

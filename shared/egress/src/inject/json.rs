@@ -41,20 +41,75 @@ pub(super) fn quoted(text: &str) -> Zeroizing<Vec<u8>> {
     quoted
 }
 
-/// The smallest text with a value at a pointer.
-pub(super) fn smallest(pointer: &str) -> Vec<u8> {
-    let mut value = serde_json::Value::Null;
-    for token in pointer
-        .split('/')
-        .skip(1)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-    {
-        let name = token.replace("~1", "/").replace("~0", "~");
-        value = serde_json::Value::Object([(name, value)].into_iter().collect());
+/// What a string of JSON says, in a buffer that is wiped; `None` if it is no string, or
+/// one with half a character in it.
+pub(super) fn unquoted(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let inner = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    // No escape is shorter than what it stands for.
+    let mut said = Zeroizing::new(Vec::with_capacity(inner.len()));
+    let mut rest = inner;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'\\' {
+            said.push(*first);
+            continue;
+        }
+        let (escape, after) = rest.split_first()?;
+        rest = after;
+        let plain = match escape {
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let (c, after) = character(rest)?;
+                rest = after;
+                said.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                continue;
+            }
+            byte => *byte,
+        };
+        said.push(plain);
     }
-    value.to_string().into_bytes()
+    Some(said)
+}
+
+/// A character by its four digits, or by two times four where it is written in two
+/// halves (RFC 8259, section 7).
+fn character(text: &[u8]) -> Option<(char, &[u8])> {
+    let unit = |text: &[u8]| {
+        let digits = std::str::from_utf8(text.get(..4)?).ok()?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let (high, rest) = (unit(text)?, text.get(4..)?);
+    if let Some(c) = char::from_u32(high) {
+        return Some((c, rest));
+    }
+    let low = unit(rest.strip_prefix(b"\\u")?)?;
+    if !(0xd800..0xdc00).contains(&high) || !(0xdc00..0xe000).contains(&low) {
+        return None;
+    }
+    let c = char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))?;
+    Some((c, rest.get(6..)?))
+}
+
+/// The smallest text with a value at each of these pointers, of which none is within
+/// another.
+pub(super) fn smallest<'a>(pointers: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    use serde_json::{Map, Value};
+    let mut root = Value::Object(Map::new());
+    for pointer in pointers {
+        let mut at = &mut root;
+        for token in pointer.split('/').skip(1) {
+            let name = token.replace("~1", "/").replace("~0", "~");
+            if !at.is_object() {
+                *at = Value::Object(Map::new());
+            }
+            at = &mut at[name];
+        }
+    }
+    root.to_string().into_bytes()
 }
 
 /// Goes through a text that is known to be JSON.

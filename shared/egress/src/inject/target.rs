@@ -1,6 +1,6 @@
 //! Slots in the request's target: the path and the query.
 
-use super::{ENCODED, InjectError, push_encoded, with_room};
+use super::{ENCODED, InjectError, Value, joined, with_room};
 use crate::{CanonicalUrl, Destination, policy::SECRET_MARK};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -14,80 +14,114 @@ const TARGET_MAX: usize = 32 * 1024;
 /// servers, Telegram's for one, document it so.
 const IN_PATH: AsciiSet = ENCODED.remove(b':');
 
-/// Path and query with one more parameter at the end.
-pub(super) fn with_parameter(
-    url: &CanonicalUrl,
-    parameter: &str,
-    secret: &[u8],
-) -> Result<PathAndQuery, InjectError> {
-    if url
-        .query()
-        .is_some_and(|query| has_parameter(query.as_bytes(), parameter))
-    {
-        return Err(InjectError::SlotTaken);
-    }
-    let separator = match url.query() {
-        None => "?",
-        Some("") => "",
-        Some(_) => "&",
-    };
-    let head = [url.path_and_query(), separator, parameter, "="].map(str::as_bytes);
-    let mut target = with_room(&head, 3 * secret.len());
-    push_encoded(&mut target, secret, &ENCODED);
-    finished(target)
+/// What goes onto the request line.
+pub(super) struct Target {
+    path: Zeroizing<Vec<u8>>,
+    /// Without its question mark.
+    query: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// Path and query with one more segment, right behind the destination's path. The
-/// caller's URL does not have it.
-pub(super) fn with_segment(
-    url: &CanonicalUrl,
-    destination: &Destination,
-    segment: &str,
-    secret: &[u8],
-) -> Result<PathAndQuery, InjectError> {
-    // What a server may take for the end of the segment, or for another path.
-    let ends =
-        |b: &u8| !b.is_ascii_graphic() || matches!(b, b'/' | b'\\' | b'%' | b'?' | b'#' | b';');
-    let (before, after) = segment
-        .split_once(SECRET_MARK)
-        .ok_or(InjectError::NotInjectable)?;
-    let is_dots = |text: &[u8]| text.iter().all(|b| *b == b'.');
-    if secret.iter().any(ends)
-        || (is_dots(before.as_bytes()) && is_dots(secret) && is_dots(after.as_bytes()))
-    {
-        return Err(InjectError::NotInjectable);
+impl Target {
+    /// A URL's.
+    pub(super) fn of(url: &CanonicalUrl) -> Self {
+        Self {
+            path: joined(&[url.path().as_bytes()]),
+            query: url.query().map(|query| joined(&[query.as_bytes()])),
+        }
     }
-    let base = destination.url().path();
-    let rest = url
-        .path()
-        .strip_prefix(base)
-        .ok_or(InjectError::NotInjectable)?;
-    let (slash, rest) = match rest.strip_prefix('/') {
-        Some(rest) => ("/", rest),
-        None if rest.is_empty() => ("", rest),
-        None => ("/", rest),
-    };
-    let base = base.strip_suffix('/').unwrap_or(base);
-    let (mark, query) = match url.query() {
-        Some(query) => ("?", query),
-        None => ("", ""),
-    };
-    let tail = [after, slash, rest, mark, query].map(str::as_bytes);
-    let room = 3 * secret.len() + tail.iter().map(|part| part.len()).sum::<usize>();
-    let mut target = with_room(&[base, "/", before].map(str::as_bytes), room);
-    push_encoded(&mut target, secret, &IN_PATH);
-    for part in tail {
-        target.extend_from_slice(part);
-    }
-    finished(target)
-}
 
-fn finished(target: Zeroizing<Vec<u8>>) -> Result<PathAndQuery, InjectError> {
-    if target.len() > TARGET_MAX {
-        return Err(InjectError::NotInjectable);
+    pub(super) fn path(&self) -> &[u8] {
+        &self.path
     }
-    PathAndQuery::from_maybe_shared(Bytes::from_owner(target))
-        .map_err(|_| InjectError::NotInjectable)
+
+    pub(super) fn query(&self) -> Option<&[u8]> {
+        self.query.as_deref().map(Vec::as_slice)
+    }
+
+    /// Whether the query has a parameter, as any server may read it.
+    pub(super) fn has_parameter(&self, parameter: &str) -> bool {
+        self.query()
+            .is_some_and(|query| has_parameter(query, parameter))
+    }
+
+    /// Adds a parameter at the end of the query.
+    pub(super) fn add_parameter(
+        &mut self,
+        parameter: &str,
+        secret: &Value,
+    ) -> Result<(), InjectError> {
+        if self.has_parameter(parameter) {
+            return Err(InjectError::SlotTaken);
+        }
+        let before: &[&[u8]] = match self.query() {
+            None | Some([]) => &[],
+            Some(query) => &[query, b"&"],
+        };
+        let parts = [before, &[parameter.as_bytes(), b"="]].concat();
+        let mut query = with_room(&parts, 3 * secret.bytes().len());
+        secret.push_encoded(&mut query, &ENCODED);
+        self.query = Some(query);
+        Ok(())
+    }
+
+    /// Adds a segment right behind the destination's path. The caller's URL does not
+    /// have it.
+    pub(super) fn add_segment(
+        &mut self,
+        destination: &Destination,
+        segment: &str,
+        secret: &Value,
+    ) -> Result<(), InjectError> {
+        // What a server may take for the end of the segment, or for another path.
+        let ends =
+            |b: &u8| !b.is_ascii_graphic() || matches!(b, b'/' | b'\\' | b'%' | b'?' | b'#' | b';');
+        let (before, after) = segment
+            .split_once(SECRET_MARK)
+            .ok_or(InjectError::NotInjectable)?;
+        let is_dots = |text: &[u8]| text.iter().all(|b| *b == b'.');
+        if secret.bytes().iter().any(ends)
+            || (is_dots(before.as_bytes()) && is_dots(secret.bytes()) && is_dots(after.as_bytes()))
+        {
+            return Err(InjectError::NotInjectable);
+        }
+        let base = destination.url().path().as_bytes();
+        let rest = self
+            .path
+            .strip_prefix(base)
+            .ok_or(InjectError::NotInjectable)?;
+        let (slash, rest): (&[u8], &[u8]) = match rest.strip_prefix(b"/") {
+            Some(rest) => (b"/", rest),
+            None if rest.is_empty() => (b"", rest),
+            None => (b"/", rest),
+        };
+        let base = base.strip_suffix(b"/").unwrap_or(base);
+        let tail = [after.as_bytes(), slash, rest];
+        let room = 3 * secret.bytes().len() + tail.iter().map(|part| part.len()).sum::<usize>();
+        let mut path = with_room(&[base, b"/", before.as_bytes()], room);
+        secret.push_encoded(&mut path, &IN_PATH);
+        for part in tail {
+            path.extend_from_slice(part);
+        }
+        self.path = path;
+        Ok(())
+    }
+
+    /// Path and query, with the question mark if there is a query.
+    pub(super) fn whole(&self) -> Zeroizing<Vec<u8>> {
+        match &self.query {
+            None => joined(&[&self.path]),
+            Some(query) => joined(&[&self.path, b"?", query]),
+        }
+    }
+
+    pub(super) fn finished(&self) -> Result<PathAndQuery, InjectError> {
+        let target = self.whole();
+        if target.len() > TARGET_MAX {
+            return Err(InjectError::NotInjectable);
+        }
+        PathAndQuery::from_maybe_shared(Bytes::from_owner(target))
+            .map_err(|_| InjectError::NotInjectable)
+    }
 }
 
 /// Whether a query or a form has a parameter, as any server may read it: names

@@ -1,9 +1,23 @@
 use super::{header::set as set_header, *};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use bytes::Bytes;
+use http::{
+    HeaderValue,
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
+};
 use percent_encoding::percent_decode;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+fn inject(
+    policy: &Policy,
+    request: OutboundRequest,
+    secret: &SecretBytes,
+) -> Result<InjectedRequest, InjectError> {
+    super::inject(policy, request, secret, NOW)
+}
+
+const NOW: OffsetDateTime = time::macros::datetime!(2030-01-01 00:00 UTC);
 
 fn policy(slot: Value) -> Policy {
     Policy::parse(
@@ -26,6 +40,11 @@ fn request(url: &str, headers: &[(&'static str, &'static str)]) -> OutboundReque
 
 fn secret(bytes: &[u8]) -> SecretBytes {
     SecretBytes::new(bytes.to_vec())
+}
+
+fn body(injected: &InjectedRequest) -> String {
+    let body = injected.body.whole().expect("it does not stream");
+    String::from_utf8_lossy(body).into_owned()
 }
 
 fn values(injected: &InjectedRequest, name: &str) -> Vec<String> {
@@ -61,7 +80,7 @@ fn a_header_slot_replaces_the_callers_own_and_touches_nothing_else() {
         "CGI servers would join it with ours"
     );
     assert_eq!(values(&injected, "x-note"), ["{secret}"]);
-    assert_eq!(injected.body, "{secret}");
+    assert_eq!(body(&injected), "{secret}");
     assert_eq!(injected.target, "/v1/_secret_");
 }
 
@@ -197,7 +216,9 @@ fn nothing_is_injected_into_a_request_that_the_policy_denies() {
     assert_eq!(elsewhere.err(), Some(InjectError::Denied(Denied::Url)));
 }
 
+mod list;
 mod more_slots;
+mod signed;
 
 proptest! {
     #[test]

@@ -133,3 +133,25 @@ fn every_line_of_the_table_is_of_a_form_that_can_match() {
         assert!(mints("POST", &url), "{url}");
     }
 }
+
+#[test]
+fn every_line_of_the_table_is_documented() {
+    let page = include_str!("../../../../docs/firewall.md");
+    for (at, path) in TABLE.iter().chain(BY_GET) {
+        let host = match at {
+            At::Host(name) => format!("`{name}`"),
+            At::Below(name) => format!("`*.{name}`"),
+            At::Aws(service) => format!("AWS `{service}`"),
+            At::Any => "any host".to_owned(),
+        };
+        let row = format!("| {host} | ");
+        let line = page.lines().find(|line| line.starts_with(&row));
+        assert!(
+            line.is_some_and(|line| line.contains(&format!("`{path}`"))),
+            "{host} {path}"
+        );
+    }
+    for action in AWS_ACTIONS {
+        assert!(page.contains(&format!("`{action}`")), "{action}");
+    }
+}

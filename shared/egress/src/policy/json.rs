@@ -1,11 +1,14 @@
 //! A policy as JSON: from a caller, to its canonical form, and back.
 
-use super::{Destination, Injection, Policy, PolicyError};
+use super::{Destination, Policy, PolicyError};
 use crate::{CanonicalUrl, headers};
-use http::{HeaderName, Method, header::AUTHORIZATION};
+use http::{HeaderName, Method};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
+mod injections;
+mod places;
+mod signing;
 mod slots;
 
 /// The methods that a policy can allow, in the order of its canonical form.
@@ -25,6 +28,7 @@ pub(crate) const SECRET_MARK: &str = "{secret}";
 
 const DESTINATIONS_MAX: usize = 16;
 const METHODS_MAX: usize = 16;
+const HEADERS_MAX: usize = 64;
 const URL_MAX: usize = 2 * 1024;
 const TEXT_MAX: usize = 256;
 const CANONICAL_MAX: usize = 16 * 1024;
@@ -38,7 +42,7 @@ pub(super) fn parse(
         destinations: fields
             .get("destinations")
             .map_or(Ok(Vec::new()), parse_destinations)?,
-        inject: fields.get("inject").map_or(Ok(bearer()), parse_injection)?,
+        inject: injections::parse(fields.get("inject"))?,
         reveal: match fields.get("reveal") {
             None => false,
             Some(Value::Bool(reveal)) => *reveal,
@@ -58,25 +62,26 @@ pub(super) fn write(policy: &Policy) -> String {
         .iter()
         .map(|it| {
             let methods: Vec<&str> = it.methods.iter().map(Method::as_str).collect();
-            json!({"url": it.url.as_str(), "methods": methods})
+            let mut value = json!({"url": it.url.as_str(), "methods": methods});
+            // What is left out says nothing, so that a policy keeps the digest that it had
+            // before there was such a field.
+            if let Some(headers) = &it.headers {
+                let headers: Vec<&str> = headers.iter().map(HeaderName::as_str).collect();
+                value["headers"] = json!(headers);
+            }
+            if it.mint {
+                value["mint"] = json!(true);
+            }
+            value
         })
         .collect();
-    let inject = match &policy.inject {
-        Injection::Header { name, format } => json!({"header": name.as_str(), "format": format}),
-        Injection::Basic { username } => json!({"basic": {"username": username}}),
-        Injection::Query { parameter } => json!({"query": parameter}),
-        Injection::Cookie { name } => json!({"cookie": name}),
-        Injection::Form { field } => json!({"form": field}),
-        Injection::JsonPointer { pointer } => json!({"json_pointer": pointer}),
-        Injection::Path { segment } => json!({"path": segment}),
-    };
     let expires_at = policy.expires_at.map(|at| {
         at.format(&Rfc3339)
             .expect("in_utc admits years that RFC 3339 can write, in UTC")
     });
     let value = json!({
         "destinations": destinations,
-        "inject": inject,
+        "inject": injections::write(&policy.inject),
         "reveal": policy.reveal,
         "expires_at": expires_at,
     });
@@ -125,7 +130,7 @@ fn parse_destinations(value: &Value) -> Result<Vec<Destination>, PolicyError> {
 }
 
 fn parse_destination(value: &Value, field: &str) -> Result<Destination, PolicyError> {
-    let fields = object(value, field, &["url", "methods"])?;
+    let fields = object(value, field, &["url", "methods", "headers", "mint"])?;
     let url_field = format!("{field}.url");
     let Some(Value::String(text)) = fields.get("url") else {
         return Err(wrong(&url_field, "a URL"));
@@ -141,7 +146,63 @@ fn parse_destination(value: &Value, field: &str) -> Result<Destination, PolicyEr
         None => METHODS.to_vec(),
         Some(methods) => parse_methods(methods, &format!("{field}.methods"))?,
     };
-    Ok(Destination { url, methods })
+    let headers = match fields.get("headers") {
+        None => None,
+        Some(headers) => Some(parse_headers(headers, &format!("{field}.headers"))?),
+    };
+    let mint = match fields.get("mint") {
+        None => false,
+        Some(Value::Bool(mint)) => *mint,
+        Some(_) => return Err(wrong(&format!("{field}.mint"), "true or false")),
+    };
+    Ok(Destination {
+        url,
+        methods,
+        headers,
+        mint,
+    })
+}
+
+/// Which of a caller's headers may pass. None of those that never do can be among
+/// them: a list that names one was meant otherwise.
+fn parse_headers(value: &Value, field: &str) -> Result<Vec<HeaderName>, PolicyError> {
+    let Value::Array(items) = value else {
+        return Err(wrong(field, "a list of names of headers"));
+    };
+    if items.len() > HEADERS_MAX {
+        return Err(wrong(field, "at most 64 headers"));
+    }
+    let mut names = Vec::with_capacity(items.len());
+    for (i, item) in items.iter().enumerate() {
+        let name = header_name(item, &format!("{field}[{i}]"))?;
+        if headers::asks_for_part(&name) {
+            return Err(wrong(
+                &format!("{field}[{i}]"),
+                "a header that does not ask for a part of an answer",
+            ));
+        }
+        names.push(name);
+    }
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    Ok(names)
+}
+
+/// The name of a header that can pass, or be set.
+fn header_name(value: &Value, field: &str) -> Result<HeaderName, PolicyError> {
+    let name = value
+        .as_str()
+        .filter(|name| name.len() <= TEXT_MAX)
+        .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        .ok_or_else(|| wrong(field, "the name of a header"))?;
+    if headers::may_pass(&name) {
+        Ok(name)
+    } else {
+        Err(wrong(
+            field,
+            "a header that is neither the connection's nor the broker's own",
+        ))
+    }
 }
 
 fn parse_methods(value: &Value, field: &str) -> Result<Vec<Method>, PolicyError> {
@@ -168,97 +229,6 @@ fn parse_methods(value: &Value, field: &str) -> Result<Vec<Method>, PolicyError>
             .any(|item| item.as_str() == Some(method.as_str()))
     };
     Ok(METHODS.into_iter().filter(named).collect())
-}
-
-/// The slot when a policy names none.
-fn bearer() -> Injection {
-    Injection::Header {
-        name: AUTHORIZATION,
-        format: format!("Bearer {SECRET_MARK}"),
-    }
-}
-
-/// One key names the kind of slot, so that a later kind is a further key.
-fn parse_injection(value: &Value) -> Result<Injection, PolicyError> {
-    const FIELD: &str = "policy.inject";
-    const KINDS: [&str; 7] = [
-        "header",
-        "basic",
-        "query",
-        "cookie",
-        "form",
-        "json_pointer",
-        "path",
-    ];
-    let known: Vec<&str> = KINDS.into_iter().chain(["format"]).collect();
-    let fields = object(value, FIELD, &known)?;
-    let format = fields.get("format");
-    let mut named = KINDS
-        .into_iter()
-        .filter_map(|kind| Some((kind, fields.get(kind)?)));
-    match (named.next(), named.next(), format) {
-        (Some(("header", name)), None, format) => parse_header(name, format),
-        (Some(("basic", basic)), None, None) => parse_basic(basic),
-        (Some((kind, text)), None, None) => slots::parse(kind, text),
-        _ => Err(wrong(
-            FIELD,
-            "exactly one of header (with a format, perhaps), basic, query, cookie, form, json_pointer and path",
-        )),
-    }
-}
-
-fn parse_header(name: &Value, format: Option<&Value>) -> Result<Injection, PolicyError> {
-    const NAME: &str = "policy.inject.header";
-    let name = name
-        .as_str()
-        .filter(|name| name.len() <= TEXT_MAX)
-        .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok())
-        .ok_or_else(|| wrong(NAME, "the name of a header"))?;
-    if !headers::may_pass(&name) {
-        return Err(wrong(
-            NAME,
-            "a header that is neither the connection's nor the broker's own",
-        ));
-    }
-    const FORMAT: &str = "policy.inject.format";
-    let format = match format {
-        None => SECRET_MARK,
-        Some(Value::String(format)) => format.as_str(),
-        Some(_) => return Err(wrong(FORMAT, "a text with {secret} in it")),
-    };
-    if format.len() > TEXT_MAX || !is_printable(format) || format.trim() != format {
-        return Err(wrong(
-            FORMAT,
-            "at most 256 characters of ASCII, without blanks at its ends",
-        ));
-    }
-    // Other braces are kept free for marks to come.
-    let around: Vec<&str> = format.split(SECRET_MARK).collect();
-    if around.len() != 2 || around.iter().any(|text| text.contains(['{', '}'])) {
-        return Err(wrong(FORMAT, "{secret} exactly once, and no other braces"));
-    }
-    Ok(Injection::Header {
-        name,
-        format: format.to_owned(),
-    })
-}
-
-fn parse_basic(value: &Value) -> Result<Injection, PolicyError> {
-    const FIELD: &str = "policy.inject.basic";
-    let fields = object(value, FIELD, &["username"])?;
-    match fields.get("username") {
-        Some(Value::String(name))
-            if name.len() <= TEXT_MAX && is_printable(name) && !name.contains(':') =>
-        {
-            Ok(Injection::Basic {
-                username: name.clone(),
-            })
-        }
-        _ => Err(wrong(
-            &format!("{FIELD}.username"),
-            "a text of at most 256 printable ASCII characters, none of them a colon",
-        )),
-    }
 }
 
 fn is_printable(text: &str) -> bool {

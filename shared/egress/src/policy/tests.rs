@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use time::macros::datetime;
 
+mod more;
+
 fn parse(value: &Value) -> Policy {
     Policy::parse(value, None).unwrap()
 }

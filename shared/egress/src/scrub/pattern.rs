@@ -11,6 +11,18 @@ pub(super) const INTRODUCERS: [u8; 3] = *b"%\\&";
 
 /// In the first filter: the byte may begin an escape, so it may stand for any.
 const ANY: u32 = 1 << 31;
+/// How many bits are left for targets. With more targets than that, several share one:
+/// the filter lets more places pass, and each is followed from its first unit anyway.
+const BITS: usize = 31;
+
+fn bit(target: usize) -> u32 {
+    1 << (target % BITS)
+}
+
+/// The targets, of so many, that bits stand for.
+pub(super) fn of_bits(bits: u32, count: u8) -> impl Iterator<Item = u8> {
+    (0..count).filter(move |target| bits & bit(usize::from(*target)) != 0)
+}
 
 /// How a text is written, before any escapes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,36 +54,48 @@ pub(crate) struct Patterns {
 }
 
 impl Patterns {
-    /// Texts under 8 bytes are left out, except that `derived` ones may still be
-    /// long enough.
-    pub(crate) fn new(secret: &[u8], derived: &[&[u8]]) -> Self {
-        let secret = secret.trim_ascii();
+    /// Texts under 8 bytes are left out. Of the secrets, the blanks at their ends are;
+    /// and they are looked for in UTF-16 as well.
+    pub(crate) fn new(secrets: &[&[u8]], derived: &[&[u8]]) -> Self {
         let mut patterns = Self {
             targets: Vec::new(),
             first: Box::new([0; 256]),
             second: Box::new([0; 256]),
             literal: Box::new([0; 256]),
         };
-        for text in std::iter::once(secret).chain(derived.iter().copied()) {
-            if text.len() >= SCRUBBABLE_MIN {
-                for form in [
-                    Form::Plain,
-                    Form::Hex,
-                    Form::Base64 { lead: 0 },
-                    Form::Base64 { lead: 2 },
-                    Form::Base64 { lead: 4 },
-                ] {
-                    patterns.add(text.to_vec(), form);
+        for secret in secrets {
+            let secret = secret.trim_ascii();
+            if patterns.add_forms(secret)
+                && let Ok(text) = std::str::from_utf8(secret)
+            {
+                for order in [u16::to_le_bytes, u16::to_be_bytes] {
+                    patterns.add(text.encode_utf16().flat_map(order).collect(), Form::Plain);
                 }
             }
         }
-        if let (true, Ok(text)) = (secret.len() >= SCRUBBABLE_MIN, std::str::from_utf8(secret)) {
-            for order in [u16::to_le_bytes, u16::to_be_bytes] {
-                patterns.add(text.encode_utf16().flat_map(order).collect(), Form::Plain);
-            }
+        for text in derived {
+            patterns.add_forms(text);
         }
         patterns.fill_filter();
         patterns
+    }
+
+    /// Adds a text in every form, once; says whether it did.
+    fn add_forms(&mut self, text: &[u8]) -> bool {
+        let is_there = |it: &Target| it.form == Form::Plain && *it.text == text;
+        if text.len() < SCRUBBABLE_MIN || self.targets.iter().any(is_there) {
+            return false;
+        }
+        for form in [
+            Form::Plain,
+            Form::Hex,
+            Form::Base64 { lead: 0 },
+            Form::Base64 { lead: 2 },
+            Form::Base64 { lead: 4 },
+        ] {
+            self.add(text.to_vec(), form);
+        }
+        true
     }
 
     fn add(&mut self, text: Vec<u8>, form: Form) {
@@ -88,19 +112,18 @@ impl Patterns {
     }
 
     fn fill_filter(&mut self) {
-        debug_assert!(self.targets.len() < 31, "one bit each, and one for `ANY`");
         for byte in 0..=u8::MAX {
             let any = INTRODUCERS.contains(&byte);
             let (mut first, mut second, mut literal) = (0, ANY, 0);
             for target in 0..self.targets.len() {
                 if self.takes(target, 0, byte) {
-                    literal |= 1 << target;
+                    literal |= bit(target);
                 }
                 if any || self.takes(target, 0, byte) {
-                    first |= 1 << target;
+                    first |= bit(target);
                 }
                 if any || self.takes(target, 1, byte) || self.skips(target, 1, 0, byte).is_some() {
-                    second |= 1 << target;
+                    second |= bit(target);
                 }
             }
             if any && !self.targets.is_empty() {
@@ -140,7 +163,12 @@ impl Patterns {
         (targets != 0).then_some((at + maybe, targets & !ANY))
     }
 
-    /// The targets that may begin with a value.
+    /// How many targets there are.
+    pub(super) fn count(&self) -> u8 {
+        u8::try_from(self.targets.len()).unwrap_or(u8::MAX)
+    }
+
+    /// The targets that may begin with a value, as bits.
     pub(super) fn begun_by(&self, value: Value) -> u32 {
         let byte = match value {
             Value::Byte(byte) => byte,

@@ -3,7 +3,7 @@
 use super::{
     TooMuchWork,
     escape::{DEPTH, Reader, Value},
-    pattern::{INTRODUCERS, Patterns},
+    pattern::{INTRODUCERS, Patterns, of_bits},
 };
 use std::sync::Arc;
 
@@ -107,7 +107,8 @@ impl Seeker {
         ended: bool,
         active: &mut Vec<Thread>,
     ) -> Result<(), TooMuchWork> {
-        let bits = |targets: u32| (0..31).filter(move |target| targets >> target & 1 == 1);
+        let count = self.patterns.count();
+        let bits = |targets: u32| of_bits(targets, count);
         let thread = |target| Thread {
             target,
             seen: 0,

@@ -300,3 +300,69 @@ proptest! {
         prop_assert_eq!(shown(&out), shown(&text));
     }
 }
+
+/// More targets than the filter has bits.
+#[test]
+fn several_secrets_are_looked_for_at_once() {
+    let secrets: Vec<Vec<u8>> = (0..12)
+        .map(|i| format!("{i}-secret-{i}é-{}", 7 * i).into_bytes())
+        .collect();
+    let given: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).collect();
+    let patterns = Arc::new(Patterns::new(&given, &[b"user:derived-0"]));
+    assert!(patterns.count() > 62);
+    for secret in &secrets {
+        for form in all_forms(secret) {
+            let text = [b"<|", &form.text[..], b"|>"].concat();
+            let out = through(&mut Scrubber::of(patterns.clone()), text.chunks(5));
+            let expected = [
+                b"<|",
+                &form.text[..form.gone.start],
+                MARK.as_bytes(),
+                &form.text[form.gone.end..],
+                b"|>",
+            ]
+            .concat();
+            assert_eq!(shown(&out), shown(&expected), "{}", form.name);
+        }
+    }
+    let text = secrets.concat();
+    let out = through(&mut Scrubber::of(patterns), text.chunks(3));
+    assert_eq!(shown(&out), MARK.repeat(12));
+}
+
+#[test]
+fn the_same_secret_twice_is_looked_for_once() {
+    let once = Patterns::new(&[PLAIN], &[]).count();
+    assert_eq!(
+        Patterns::new(&[PLAIN, b" short ", PLAIN], &[PLAIN]).count(),
+        once
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    /// What the fuzz target `scrubber` holds as well.
+    #[test]
+    fn where_an_answer_is_cut_changes_nothing(
+        secret in prop_oneof![prop::collection::vec(any::<u8>(), 8..40), prop::collection::vec(prop::sample::select(&b"aA%5c2\\u0&#;x="[..]), 8..20)],
+        text in prop::collection::vec(prop_oneof![Just(None), any::<u8>().prop_map(Some), prop::sample::select(&b"aA%5c2\\u0&#;x=\n"[..]).prop_map(Some)], 0..120),
+        cuts in cuts(),
+    ) {
+        prop_assume!(scrubbable(&SecretBytes::new(secret.clone())));
+        let mut sent = Vec::new();
+        for byte in &text {
+            match byte {
+                None => sent.extend_from_slice(&secret),
+                Some(byte) => sent.push(*byte),
+            }
+        }
+        let whole = through(&mut scrubber(&secret, &[]), [&sent[..]]);
+        let pieced = through(&mut scrubber(&secret, &[]), pieces(&sent, &cuts));
+        prop_assert_eq!(shown(&whole), shown(&pieced));
+        let trimmed = secret.trim_ascii();
+        if trimmed.iter().all(|b| !MARK.as_bytes().contains(b)) {
+            prop_assert!(!whole.windows(trimmed.len()).any(|window| window == trimmed));
+        }
+    }
+}

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 /// Hostile or odd URLs, each with what becomes of it.
 #[rustfmt::skip]
-const TABLE: &[(&str, Result<&str, UrlError>)] = &[
+pub(crate) const TABLE: &[(&str, Result<&str, UrlError>)] = &[
     // What is only spelled differently has one form.
     ("https://api.example.com", Ok("https://api.example.com/")),
     ("HTTPS://API.Example.COM/V1", Ok("https://api.example.com/V1")),
@@ -153,6 +153,41 @@ const TABLE: &[(&str, Result<&str, UrlError>)] = &[
     ("https://api.example.com/?q=<x>", Err(UrlError::Character)),
     ("https://api.example.com/?q=%00", Err(UrlError::Encoding)),
     ("https://api.example.com/?q=%", Err(UrlError::Encoding)),
+    // The same tricks once more, where others have fallen for them.
+    ("https://api.example.com\t.evil.example/", Err(UrlError::Character)),
+    ("https://api.example.com\u{ad}.evil.example/", Ok("https://api.example.com.evil.example/")),
+    ("https://api.example.com／evil.example/", Err(UrlError::Host)),
+    ("https://api.example.com％2fevil.example/", Err(UrlError::Host)),
+    ("https://evil.example/https://api.example.com/", Ok("https://evil.example/https://api.example.com/")),
+    ("https://api.example.com&@evil.example/", Err(UrlError::UserInfo)),
+    ("https://api.example.com:80;x@evil.example/", Err(UrlError::UserInfo)),
+    ("https://api.example.com:443?@evil.example/", Ok("https://api.example.com/?@evil.example/")),
+    ("https://api.example.com/@evil.example/", Ok("https://api.example.com/@evil.example/")),
+    ("https://[::ffff:169.254.169.254]/", Ok("https://[::ffff:a9fe:a9fe]/")),
+    ("https://[::ffff:0xa9.254.169.254]/", Err(UrlError::Host)),
+    ("https://[::169.254.169.254]:8443/", Ok("https://[::a9fe:a9fe]:8443/")),
+    ("https://[v1.fe80::a]/", Err(UrlError::Host)),
+    ("https://[fe80::1%25]/", Err(UrlError::Host)),
+    ("https://0x7f.1/", Err(UrlError::Ipv4Spelling)),
+    ("https://017700000001/", Err(UrlError::Ipv4Spelling)),
+    ("https://4294967296/", Err(UrlError::Host)),
+    ("https://169.254.43518/", Err(UrlError::Ipv4Spelling)),
+    ("https://0251.0376.0251.0376/", Err(UrlError::Ipv4Spelling)),
+    ("https://127.0.0.1.nip.io/", Ok("https://127.0.0.1.nip.io/")),
+    ("https://localhost/", Ok("https://localhost/")),
+    ("https://api.example.com/v1/%2E/x", Err(UrlError::Encoding)),
+    ("https://api.example.com/v1/..%00/x", Err(UrlError::Encoding)),
+    ("https://api.example.com/v1/..%09/x", Err(UrlError::Encoding)),
+    ("https://api.example.com/v1/%ef%bc%8f..", Ok("https://api.example.com/v1/%EF%BC%8F..")),
+    ("https://api.example.com/v1/..%c2%a0/x", Err(UrlError::Segment)),
+    ("https://api.example.com/v1/....//x", Err(UrlError::Segment)),
+    ("https://api.example.com/v1;/../x", Ok("https://api.example.com/x")),
+    ("https://api.example.com/?a=1#b", Err(UrlError::Fragment)),
+    ("https://api.example.com/?a=%0", Err(UrlError::Encoding)),
+    ("httpſ://api.example.com/", Err(UrlError::Scheme)),
+    ("https://api.example.com:443 /", Err(UrlError::Character)),
+    ("wss://api.example.com/", Err(UrlError::Scheme)),
+    ("data://api.example.com/", Err(UrlError::Scheme)),
 ];
 
 #[test]
@@ -169,7 +204,7 @@ fn every_hostile_url_has_its_expected_verdict() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(TABLE.len() >= 80);
+    assert!(TABLE.len() >= 170, "{}", TABLE.len());
 }
 
 #[test]

@@ -187,6 +187,7 @@ async fn the_basic_credential_does_not_come_back() {
         &Policy::parse(&policy, None).unwrap(),
         request,
         &SecretBytes::new(SECRET.to_vec()),
+        NOW,
     )
     .ok()
     .unwrap();

@@ -16,6 +16,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 pub(super) const AMPLE: Duration = Duration::from_secs(20);
+pub(super) const NOW: time::OffsetDateTime = time::OffsetDateTime::UNIX_EPOCH;
 pub(super) const SECRET: &[u8] = b"canary-5ecret";
 
 /// Answers from a list, one entry for each lookup, and counts them.
@@ -86,7 +87,7 @@ pub(super) fn injected(
     let request = OutboundRequest::new(method, url, headers, Bytes::from_static(body))
         .ok()
         .unwrap();
-    inject(&policy, request, &SecretBytes::new(SECRET.to_vec()))
+    inject(&policy, request, &SecretBytes::new(SECRET.to_vec()), NOW)
         .ok()
         .unwrap()
 }
