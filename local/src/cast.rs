@@ -6,7 +6,6 @@
 //! own: the functions that talk to customers' keys share the one role
 //! `byok-broker`; the others have a role each, without any such right.
 
-use crate::template::rights_to_keys;
 use local_kms::Principal;
 use serde_json::{Value, json};
 
@@ -44,6 +43,8 @@ pub enum Role {
     ManageTokens,
     /// open-workspace.
     OpenWorkspace,
+    /// delete-secret.
+    DeleteSecret,
     /// All functions under `cargo lambda watch`, which has one environment for all:
     /// to keys it is the broker role, to the tables the account's administrator.
     Watched,
@@ -51,7 +52,7 @@ pub enum Role {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Customer,
         Self::OtherCustomer,
         Self::Operator,
@@ -59,6 +60,7 @@ impl Role {
         Self::ReadWorkspace,
         Self::ManageTokens,
         Self::OpenWorkspace,
+        Self::DeleteSecret,
         Self::Watched,
     ];
 
@@ -142,6 +144,12 @@ impl Role {
                 "role/byok-open-workspace",
                 "AKIDLOCALOPENWORK001",
             ),
+            Self::DeleteSecret => (
+                "delete-secret",
+                BROKER_ACCOUNT,
+                "role/byok-delete-secret",
+                "AKIDLOCALDELETE00001",
+            ),
             Self::Watched => (
                 "watched",
                 BROKER_ACCOUNT,
@@ -159,18 +167,20 @@ impl Role {
             Self::ReadWorkspace => Some("ReadWorkspaceRole"),
             Self::ManageTokens => Some("ManageTokensRole"),
             Self::OpenWorkspace => Some("OpenWorkspaceRole"),
+            Self::DeleteSecret => Some("DeleteSecretRole"),
         }
     }
 
+    /// The rights that a principal begins with: those of an account's administrator, as far
+    /// as keys go. The functions' roles get theirs from the template
+    /// ([`DeploymentKeys`](crate::keys::DeploymentKeys)), which names keys that are made first.
     fn identity_policy(self) -> Option<Value> {
         match self {
-            // The account's administrator, as far as keys go.
-            Self::Customer | Self::OtherCustomer => Some(json!({
+            Self::Customer | Self::OtherCustomer | Self::Operator => Some(json!({
                 "Version": "2012-10-17",
                 "Statement": [{"Effect": "Allow", "Action": "kms:*", "Resource": "*"}],
             })),
-            Self::Watched => Self::Broker.identity_policy(),
-            role => role.in_template().and_then(rights_to_keys),
+            _ => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     cast::{AUDIT_TABLE, BROKER_ID, BROKER_ROLE, REGION, Role, TABLE},
+    keys::DeploymentKeys,
     stack::{StackConfig, StartError},
     tables::Tables,
 };
@@ -36,6 +37,8 @@ pub struct Cloud {
     pub dynamodb: SocketAddr,
     /// The KMS itself.
     pub kms: LocalKms,
+    /// The deployment's own keys in it.
+    pub keys: DeploymentKeys,
     /// The table itself.
     pub database: Database,
     /// Its front door.
@@ -62,6 +65,7 @@ impl Cloud {
         check_whole(&config.state)?;
         let principals = Role::ALL.map(Role::principal).to_vec();
         let kms = LocalKms::open(Config::new(&config.state, principals))?;
+        let keys = DeploymentKeys::ensure(&kms, config.deployment_key)?;
         let path = config.state.join("broker.sqlite");
         if !path.exists() {
             make_tables(&path).await?;
@@ -83,6 +87,7 @@ impl Cloud {
             kms_address,
             dynamodb,
             kms,
+            keys,
             database,
             tables,
             store,
@@ -96,7 +101,12 @@ impl Cloud {
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let role = Role::Watched;
+        let deployment = self.keys.deployment.as_ref();
         vec![
+            (
+                "DEPLOYMENT_KEY_ARN",
+                deployment.map_or_else(String::new, ToString::to_string),
+            ),
             (
                 "AWS_ENDPOINT_URL_KMS",
                 format!("http://{}", self.kms_address),
@@ -112,6 +122,10 @@ impl Cloud {
             ("BYOK_TABLE", TABLE.to_owned()),
             ("BYOK_AUDIT_TABLE", AUDIT_TABLE.to_owned()),
             ("BYOK_BROKER_ROLE_ARN", BROKER_ROLE.to_owned()),
+            ("BYOK_TOKEN_MAC_KEY", self.keys.token_mac.to_string()),
+            ("BYOK_BINDING_MAC_KEY", self.keys.binding_mac.to_string()),
+            ("BYOK_JOB_MAC_KEY", self.keys.job_mac.to_string()),
+            ("BYOK_CANARY_KEY", self.keys.canary.to_string()),
             ("EGRESS_ALLOW_CIDRS", EGRESS_ALLOW_CIDRS.to_owned()),
         ]
     }

@@ -10,11 +10,15 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::StatusCode;
 use local_kms::KmsError;
 use serde_json::{Value, json};
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The secret of the story.
 const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+
+/// How long the story waits for its re-wrap.
+const REWRAP_TIME: Duration = Duration::from_secs(30);
 
 /// Why the story did not come true.
 #[derive(Debug, thiserror::Error)]
@@ -112,23 +116,85 @@ impl<'a> Story<'a> {
             .grant(&self.demo.key, &self.stack.broker, &self.demo.workspace)?;
         self.line("CreateGrant                 ok");
         self.use_works().await?;
+        self.rotate()?;
+        self.rewrap().await?;
         self.log()
+    }
+
+    /// New material inside the same key. What was wrapped before still opens.
+    fn rotate(&self) -> Result<(), DemoError> {
+        self.step(
+            "9. The customer rotates the key. Nothing is put anew: KMS keeps the old material.",
+        );
+        let key = json!({"KeyId": self.demo.key});
+        self.customer.call("RotateKeyOnDemand", key)?;
+        self.line("RotateKeyOnDemand           ok");
+        Ok(())
+    }
+
+    /// Another key, and everything moved to it, without a plaintext data key on the way.
+    async fn rewrap(&self) -> Result<(), DemoError> {
+        self.step("10. The customer moves to another key. Everything is re-wrapped inside KMS; no value is opened.");
+        let key = self.customer.create_key()?;
+        self.customer
+            .grant(&key, &self.stack.broker, &self.demo.workspace)?;
+        let body = json!({"key": key});
+        let bound = self.call("PUT", "/key", Some(&body)).await?;
+        check(bound.status == StatusCode::OK, "the new key is bound")?;
+        check(
+            !self.safe_to_disable().await?,
+            "the former key is still needed",
+        )?;
+        self.line("safe_to_disable (before)    false");
+        let started = self.call("POST", "/rewraps", None).await?;
+        check(
+            started.status == StatusCode::ACCEPTED,
+            "the re-wrap is started",
+        )?;
+        let id = started.json()["id"].as_str().unwrap_or_default().to_owned();
+        let deadline = Instant::now() + REWRAP_TIME;
+        let ended = loop {
+            let job = self.call("GET", &format!("/rewraps/{id}"), None).await?;
+            let job = job.json();
+            if !["running", "paused"].contains(&job["state"].as_str().unwrap_or_default()) {
+                break job;
+            }
+            check(Instant::now() < deadline, "the re-wrap ends")?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        check(
+            ended["state"] == "done" && ended["moved"] == 1 && ended["verified"] == 1,
+            "the re-wrap moved the secret and verified it",
+        )?;
+        self.line("POST /rewraps               done: 1 moved, 1 verified");
+        check(
+            self.safe_to_disable().await?,
+            "the former key is needed no more",
+        )?;
+        self.line("safe_to_disable (after)     true");
+        self.customer
+            .call("DisableKey", json!({"KeyId": self.demo.key}))?;
+        self.line("DisableKey                  the former key is off");
+        self.use_works().await
+    }
+
+    async fn safe_to_disable(&self) -> Result<bool, DemoError> {
+        let shown = self.call("GET", "/key", None).await?.json();
+        Ok(shown["usage"]["former"][0]["safe_to_disable"] == true)
     }
 
     async fn bind(&self) -> Result<(), DemoError> {
         self.step("1. A customer makes a KMS key in their own account, and grants the broker its use, fenced by context.");
         self.line(&format!("CreateKey, CreateGrant      {}", self.demo.key));
-        self.step("2. The workspace binds the key. The broker proves that it works before it stores anything.");
+        self.step("2. The workspace binds the key. The broker proves that it works, and for no other, before it stores anything.");
         let answer = self
             .call("PUT", "/key", Some(&json!({"key": self.demo.key})))
             .await?;
         check(answer.status == StatusCode::OK, "the key is bound")?;
         for probe in answer.json()["probes"].as_array().into_iter().flatten() {
-            let operation = probe["operation"].as_str().unwrap_or_default();
-            self.line(&format!(
-                "{operation:27} {}",
-                probe["result"].as_str().unwrap_or_default()
-            ));
+            let text = |name: &str| probe[name].as_str().unwrap_or_default().to_owned();
+            let (operation, result) = (text("operation"), text("result"));
+            self.line(&format!("{operation:27} {result:8} {}", text("context")));
         }
         Ok(())
     }
@@ -236,7 +302,7 @@ impl<'a> Story<'a> {
     }
 
     fn log(&self) -> Result<(), DemoError> {
-        self.step("9. All of it stands in the customer's own KMS log, by the secret's name.");
+        self.step("11. All of it stands in the customer's own KMS log, by the secret's name.");
         let mut uses = 0;
         for event in self.stack.kms.events()? {
             let text = |pointer: &str| {
@@ -247,7 +313,16 @@ impl<'a> Story<'a> {
                     .to_owned()
             };
             let (operation, error) = (text("/eventName"), text("/errorCode"));
-            let secret = text("/requestParameters/encryptionContext/byok:secret");
+            if operation.ends_with("Mac") {
+                // The deployment's own keys, in the deployment's own log.
+                continue;
+            }
+            let secret = match text("/requestParameters/encryptionContext/byok:secret") {
+                none if none == "-" => {
+                    text("/requestParameters/sourceEncryptionContext/byok:secret")
+                }
+                secret => secret,
+            };
             uses += usize::from(operation == "Decrypt" && error == "-" && secret == "payments");
             let who = text("/userIdentity/arn");
             self.line(&format!(
@@ -257,7 +332,7 @@ impl<'a> Story<'a> {
                 who.rsplit(':').next().unwrap_or_default()
             ));
         }
-        check(uses == 2, "the log shows exactly one Decrypt for each use")?;
+        check(uses == 3, "the log shows exactly one Decrypt for each use")?;
         self.line(&format!("{uses} uses succeeded, and the log shows {uses} successful Decrypt calls for the secret"));
         Ok(())
     }

@@ -1,9 +1,13 @@
 //! All functions in one process, each with the credentials of its own role, and
 //! all their routes on one port.
 
-use crate::cast::{AUDIT_TABLE, BROKER_ID, BROKER_ROLE, REGION, Role, TABLE};
+use crate::{
+    cast::{AUDIT_TABLE, BROKER_ID, BROKER_ROLE, REGION, Role, TABLE},
+    keys::DeploymentKeys,
+    rewraps::Rewraps,
+};
 use api::{
-    Api, Clock,
+    Api, Clock, Macs,
     edge::{self, Invoke},
 };
 use axum::{
@@ -14,7 +18,7 @@ use axum::{
     routing::{get, post},
 };
 use egress::{AddressGuard, Dialler, Limits, Resolve, Roots, RootsError, SystemResolver};
-use envelope::{BrokerId, InvalidId, aws::AwsAccess, kms::Kms};
+use envelope::{BrokerId, InvalidId, RecordKind, aws::AwsAccess, kms::Kms};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{json, value::RawValue};
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -24,11 +28,17 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// How long a use may take if its caller does not say.
 const USE_TIME: Duration = Duration::from_secs(20);
+/// The same for a pass-through: what Lambda allows at the most.
+const STREAM_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Where the functions' surroundings are.
 pub(crate) struct Surroundings {
     pub(crate) kms: SocketAddr,
     pub(crate) dynamodb: SocketAddr,
+    pub(crate) keys: DeploymentKeys,
+    pub(crate) permissive_keys: bool,
+    pub(crate) rewraps: Rewraps,
+    pub(crate) seats: use_secret::Seats,
     pub(crate) clock: Clock,
     pub(crate) guard: AddressGuard,
     pub(crate) resolver: Arc<dyn Resolve>,
@@ -45,7 +55,7 @@ pub(crate) struct Functions {
 /// A route, and the function that answers it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
-    /// The function, as its folder in `functions/` is called.
+    /// The function, as its program is called.
     pub function: &'static str,
     /// The method, in capitals.
     pub method: String,
@@ -73,7 +83,29 @@ impl Surroundings {
             &Role::Broker.secret_access_key(),
             None,
         );
+        let own_keys = |role: Role| {
+            let access = shared.as_role(role.access_key_id(), &role.secret_access_key());
+            Kms::new(access, Some(format!("http://{}", self.kms)))
+        };
+        let keys = &self.keys;
+        let token_mac = |role| {
+            own_keys(role).make_mac(RecordKind::Token, keys.token_mac.clone(), broker.clone())
+        };
+        let binding_mac = |role| {
+            own_keys(role).make_mac(
+                RecordKind::Binding,
+                keys.binding_mac.clone(),
+                broker.clone(),
+            )
+        };
+        let job_keys = own_keys(Role::Broker);
         let api = |role: Role| Api {
+            macs: Macs::new(
+                &own_keys(role),
+                &broker,
+                keys.token_mac.clone(),
+                keys.binding_mac.clone(),
+            ),
             store: Store::new(StoreConfig {
                 access: shared.as_role(role.access_key_id(), &role.secret_access_key()),
                 region: REGION.to_owned(),
@@ -84,8 +116,28 @@ impl Surroundings {
             broker: broker.clone(),
             clock: self.clock.clone(),
         };
-        let kms = Kms::new(shared.clone(), Some(format!("http://{}", self.kms)));
+        let kms = own_keys(Role::Broker).with_canary(keys.canary.clone(), &broker);
+        let deployment_key = keys.deployment.clone();
+        let rewrap = Arc::new(rewrap_secrets::RewrapSecrets {
+            api: api(Role::Broker),
+            rewrap: kms.rewrap(),
+            job_mac: job_keys.make_mac(RecordKind::Job, keys.job_mac.clone(), broker.clone()),
+            check_job: job_keys.check_mac(RecordKind::Job, keys.job_mac.clone(), broker.clone()),
+            deployment_key: deployment_key.clone(),
+            rate: self.rewraps.rate,
+            run: self.rewraps.run,
+        });
         let dialler = Dialler::new(self.guard, Limits::default(), self.resolver, Roots::Native)?;
+
+        let use_secret = Arc::new(use_secret::UseSecret {
+            api: api(Role::Broker),
+            unwrap: kms.unwrap(),
+            dialler,
+            time: USE_TIME,
+            stream_time: STREAM_TIME,
+            bulkhead: use_secret::Bulkhead::new(self.seats),
+            deployment_key: deployment_key.clone(),
+        });
 
         let functions = [
             (
@@ -95,7 +147,11 @@ impl Surroundings {
                     wrap: kms.wrap(),
                     unwrap: kms.unwrap(),
                     inspect: kms.inspect(),
+                    probe: kms.probe(),
+                    binding_mac: binding_mac(Role::Broker),
                     broker_role: BROKER_ROLE.to_owned(),
+                    deployment_key: deployment_key.clone(),
+                    accepts_permissive: self.permissive_keys,
                 }),
             ),
             (
@@ -103,21 +159,30 @@ impl Surroundings {
                 put_secret::routes(put_secret::PutSecret {
                     api: api(Role::Broker),
                     wrap: kms.wrap(),
+                    deployment_key: deployment_key.clone(),
                 }),
             ),
+            ("use-secret", use_secret::routes(Arc::clone(&use_secret))),
+            ("use-secret-stream", use_secret::pass_through(use_secret)),
             (
-                "use-secret",
-                use_secret::routes(use_secret::UseSecret {
-                    api: api(Role::Broker),
-                    unwrap: kms.unwrap(),
-                    dialler,
-                    time: USE_TIME,
+                "rewrap-secrets",
+                rewrap_secrets::routes(Arc::clone(&rewrap)),
+            ),
+            (
+                "delete-secret",
+                delete_secret::routes(delete_secret::DeleteSecret {
+                    api: api(Role::DeleteSecret),
                 }),
             ),
             (
                 "read-workspace",
                 read_workspace::routes(read_workspace::ReadWorkspace {
                     api: api(Role::ReadWorkspace),
+                    check_job: own_keys(Role::ReadWorkspace).check_mac(
+                        RecordKind::Job,
+                        keys.job_mac.clone(),
+                        broker.clone(),
+                    ),
                     broker_role: BROKER_ROLE.to_owned(),
                 }),
             ),
@@ -125,6 +190,7 @@ impl Surroundings {
                 "manage-tokens",
                 manage_tokens::routes(manage_tokens::ManageTokens {
                     api: api(Role::ManageTokens),
+                    token_mac: token_mac(Role::ManageTokens),
                 }),
             ),
         ];
@@ -142,9 +208,14 @@ impl Surroundings {
         let routes = routes.route("/openapi.json", get(show));
         let open = open_workspace::OpenWorkspace {
             api: api(Role::OpenWorkspace),
+            token_mac: token_mac(Role::OpenWorkspace),
+            binding_mac: binding_mac(Role::OpenWorkspace),
         }
         .invoke();
-        let invocable = HashMap::from([("open-workspace", open)]);
+        let invocable = HashMap::from([
+            ("open-workspace", open),
+            ("rewrap-secrets", rewrap_secrets::invoke(rewrap)),
+        ]);
         Ok(Functions {
             router: edge::finish(routes).merge(lambda(invocable.clone())),
             invocable,
@@ -176,6 +247,10 @@ fn nowhere() -> Result<Functions, AssembleError> {
     let surroundings = Surroundings {
         kms: nowhere,
         dynamodb: nowhere,
+        keys: DeploymentKeys::nowhere()?,
+        permissive_keys: false,
+        rewraps: Rewraps::default(),
+        seats: use_secret::Seats::default(),
         clock: Clock::system(),
         guard: AddressGuard::default(),
         resolver: Arc::new(SystemResolver),

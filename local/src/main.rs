@@ -122,6 +122,7 @@ fn config(options: &Options) -> StackConfig {
         http: options.http,
         kms: options.kms,
         dynamodb: options.dynamodb,
+        deployment_key: options.deployment_key,
         ..StackConfig::on_free_ports(&options.state)
     }
 }

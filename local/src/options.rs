@@ -16,6 +16,8 @@ The whole broker on one machine.
   --kms ADDRESS           where the KMS is served           (127.0.0.1:8081)
   --dynamodb ADDRESS      where DynamoDB is served          (127.0.0.1:8082)
                           port 0 takes any that is free
+  --deployment-key        the deployment has a key of its own, for workspaces that
+                          have bound none yet
 ";
 
 /// What to do.
@@ -44,6 +46,8 @@ pub struct Options {
     pub kms: SocketAddr,
     /// Where DynamoDB is served.
     pub dynamodb: SocketAddr,
+    /// Whether the deployment has a KEK of its own.
+    pub deployment_key: bool,
 }
 
 /// The command line cannot be read: one line that says why.
@@ -64,6 +68,7 @@ impl Options {
             http: loopback(8080),
             kms: loopback(8081),
             dynamodb: loopback(8082),
+            deployment_key: false,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -76,6 +81,7 @@ impl Options {
             match argument.as_str() {
                 "cloud" => options.command = Command::Cloud,
                 "demo" => options.command = Command::Demo,
+                "--deployment-key" => options.deployment_key = true,
                 "--help" | "-h" => options.command = Command::Help,
                 "--state" => options.state = PathBuf::from(value()?),
                 "--http" => options.http = address(value()?)?,

@@ -5,6 +5,8 @@ use crate::{
     cloud::{Cloud, EGRESS_ALLOW_CIDRS, Servers, listen},
     customer::Customer,
     functions::{AssembleError, Functions, Surroundings},
+    keys::{DeploymentKeys, KeysError},
+    rewraps::{self, Rewraps},
     tables::Tables,
 };
 use api::{Clock, edge, edge::Invoke};
@@ -26,6 +28,14 @@ pub struct StackConfig {
     pub kms: SocketAddr,
     /// Where DynamoDB is served.
     pub dynamodb: SocketAddr,
+    /// Whether the deployment has a KEK of its own, for workspaces that have none yet.
+    pub deployment_key: bool,
+    /// Whether keys that are not fenced to their workspace are accepted.
+    pub permissive_keys: bool,
+    /// How re-wraps are driven.
+    pub rewraps: Rewraps,
+    /// How many uses may be under way at once.
+    pub seats: use_secret::Seats,
     /// The broker's clock.
     pub clock: Clock,
     /// How uses look up names.
@@ -42,6 +52,10 @@ impl StackConfig {
             http: any,
             kms: any,
             dynamodb: any,
+            deployment_key: false,
+            permissive_keys: false,
+            rewraps: Rewraps::default(),
+            seats: use_secret::Seats::default(),
             clock: Clock::system(),
             resolver: Arc::new(SystemResolver),
         }
@@ -89,6 +103,9 @@ pub enum StartError {
     /// The KMS's state is broken, or another process has it.
     #[error("cannot open the KMS: {0}")]
     Kms(#[from] OpenError),
+    /// The deployment's own keys could not be made.
+    #[error("cannot make the deployment's keys: {0}")]
+    Keys(#[from] KeysError),
     /// The tables could not be made.
     #[error("cannot make the tables: {0}")]
     Store(#[from] StoreError),
@@ -110,6 +127,8 @@ pub struct Stack {
     pub dynamodb: SocketAddr,
     /// The KMS itself.
     pub kms: LocalKms,
+    /// The deployment's own keys in it.
+    pub keys: DeploymentKeys,
     /// The table itself.
     pub database: Database,
     /// Its front door.
@@ -137,6 +156,10 @@ impl Stack {
         let functions = Surroundings {
             kms: cloud.kms_address,
             dynamodb: cloud.dynamodb,
+            keys: cloud.keys.clone(),
+            permissive_keys: config.permissive_keys,
+            rewraps: config.rewraps,
+            seats: config.seats,
             clock: config.clock,
             guard: AddressGuard::parse_list(EGRESS_ALLOW_CIDRS)
                 .map_err(|error| StartError::Functions(error.to_string()))?,
@@ -151,6 +174,14 @@ impl Stack {
         cloud
             .servers
             .spawn(|stopped| edge::serve(listener, served, stopped));
+        if let (Some(every), Some(rewrap)) = (
+            config.rewraps.every,
+            invocable.get("rewrap-secrets").cloned(),
+        ) {
+            cloud
+                .servers
+                .spawn(|stopped| rewraps::drive(rewrap, every, stopped));
+        }
         let broker =
             BrokerId::parse(BROKER_ID).map_err(|error| StartError::Functions(error.to_string()))?;
         Ok(Self {
@@ -158,6 +189,7 @@ impl Stack {
             kms_address: cloud.kms_address,
             dynamodb: cloud.dynamodb,
             kms: cloud.kms,
+            keys: cloud.keys,
             database: cloud.database,
             tables: cloud.tables,
             store: cloud.store,

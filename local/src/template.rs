@@ -7,12 +7,18 @@ use crate::{
     tables::TableRight,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+};
 
 static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
     yaml_serde::from_str(include_str!("../../template.yaml"))
         .expect("template.yaml is YAML without tags")
 });
+
+/// The ARNs here of the template's keys, by their logical names.
+pub(crate) type Keys = HashMap<&'static str, String>;
 
 /// The template, its intrinsic functions unresolved.
 #[must_use]
@@ -22,10 +28,21 @@ pub fn template() -> &'static Value {
 
 /// What one of the template's roles may do to keys: its policies, without the
 /// statements that speak of other services alone. `None` where nothing is left.
-pub(crate) fn rights_to_keys(role: &str) -> Option<Value> {
+/// The deployment's own keys stand in it by their ARNs here.
+pub(crate) fn rights_to_keys(role: &str, keys: &Keys) -> Option<Value> {
     let statements: Vec<Value> = statements(role)
         .filter(|statement| speaks_of_keys(statement))
         .cloned()
+        .map(|mut statement| {
+            let named = list(&statement["Resource"]).iter().map(|resource| {
+                let own = resource["Fn::GetAtt"][0]
+                    .as_str()
+                    .and_then(|name| keys.get(name));
+                own.map_or_else(|| resource.clone(), |arn| json!(arn))
+            });
+            statement["Resource"] = named.collect();
+            statement
+        })
         .collect();
     (!statements.is_empty()).then(|| json!({"Version": "2012-10-17", "Statement": statements}))
 }
@@ -38,6 +55,7 @@ pub(crate) fn rights_to_tables(role: &str) -> BTreeSet<TableRight> {
         .flat_map(|statement| {
             let tables: Vec<&str> = list(&statement["Resource"])
                 .iter()
+                .filter(|resource| resource["Fn::GetAtt"][1] == "Arn")
                 .filter_map(|resource| match resource["Fn::GetAtt"][0].as_str() {
                     Some("BrokerTable") => Some(TABLE),
                     Some("AuditTable") => Some(AUDIT_TABLE),

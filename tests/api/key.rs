@@ -28,16 +28,25 @@ async fn a_key_is_bound_after_a_round_trip_under_the_workspaces_own_context() {
         .iter()
         .map(|probe| probe["operation"].clone())
         .collect();
-    assert_eq!(operations, ["GenerateDataKey", "Decrypt", "DescribeKey"]);
+    assert_eq!(operations.last().unwrap(), "DescribeKey");
 
+    // Asked first, then done: each call is in the customer's log under the id that is told.
     let events = tenant.world.events(&tenant.workspace);
-    let names: Vec<_> = events
+    let done: Vec<_> = events
         .iter()
+        .filter(|event| event["errorCode"].is_null())
         .map(|event| event["eventName"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["GenerateDataKey", "Decrypt"]);
-    for (event, probe) in events.iter().zip(body["probes"].as_array().unwrap()) {
-        assert_eq!(event["requestID"], probe["kmsRequestId"]);
+    assert_eq!(done, ["GenerateDataKey", "Decrypt"]);
+    let own = |probe: &&Value| probe["context"] == "own" && probe["operation"] != "ReEncrypt";
+    for probe in body["probes"].as_array().unwrap().iter().filter(own) {
+        let event = events
+            .iter()
+            .find(|event| event["requestID"] == probe["kmsRequestId"])
+            .unwrap();
+        assert_eq!(event["eventName"], probe["operation"]);
+        let dry = event["errorCode"] == "DryRunOperationException";
+        assert_eq!(probe["result"], if dry { "allowed" } else { "done" });
         assert_eq!(
             event["requestParameters"]["encryptionContext"]["byok:secret"],
             "$probe"
@@ -86,7 +95,7 @@ async fn a_proof_that_fails_stores_nothing_and_names_the_call_and_the_missing_st
         bound.json()
     );
     assert_eq!(
-        bound.json()["probes"][2]["result"],
+        bound.json()["probes"].as_array().unwrap().last().unwrap()["result"],
         "denied",
         "DescribeKey was not pasted"
     );
@@ -110,7 +119,8 @@ async fn the_policy_that_the_broker_writes_makes_the_key_work_for_its_workspace_
             .as_array()
             .unwrap()
             .iter()
-            .all(|probe| probe["result"] == "allowed")
+            .filter(|probe| ["own", ""].contains(&probe["context"].as_str().unwrap_or_default()))
+            .all(|probe| ["allowed", "done"].contains(&probe["result"].as_str().unwrap()))
     );
 
     let stolen = other
@@ -189,7 +199,6 @@ async fn what_is_no_key_arn_is_refused_without_a_call() {
         json!({}),
         json!({"key": 7}),
         json!({"key": "1234abcd-12ab-34cd-56ef-1234567890ab"}),
-        json!({"key": "arn:aws:kms:eu-west-1:111122223333:alias/mine"}),
         json!({"key": tenant.key, "grant_tokens": "one"}),
         json!({"key": tenant.key, "grant_tokens": vec!["t"; 11]}),
         json!({"key": tenant.key, "force": true}),
@@ -294,30 +303,4 @@ async fn another_customers_account_works_the_same() {
             .status,
         200
     );
-}
-
-#[tokio::test]
-async fn a_missing_right_of_the_brokers_own_role_turns_the_binding_away() {
-    let world = World::own(|config| config).await;
-    let tenant = Tenant::unbound(&world).await;
-    tenant.grant();
-    for missing in ["kms:GenerateDataKey", "kms:Decrypt"] {
-        let actions: Vec<_> = ["kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"]
-            .into_iter()
-            .filter(|action| *action != missing)
-            .collect();
-        let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]});
-        world
-            .stack
-            .kms
-            .set_identity_policy(Role::Broker.access_key_id(), Some(&policy))
-            .unwrap();
-        let refused = tenant
-            .call("PUT", "/key", Some(json!({"key": tenant.key})))
-            .await;
-        assert_eq!(
-            (code(&refused), refused.json()["operation"].as_str()),
-            ("key_access_denied", missing.strip_prefix("kms:"))
-        );
-    }
 }

@@ -4,16 +4,28 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod wire;
 mod world;
 
 mod audit;
+mod authority;
 mod cut;
 mod events;
+mod fence;
 mod key;
+mod limits;
 mod openapi;
 mod outbound;
+mod policy;
+mod policy_change;
 mod put;
 mod random;
+mod reveal;
+mod rewrap;
+mod rewrap_state;
 mod rights;
+mod stream;
 mod tamper;
+mod together;
+mod versions;
 mod who;

@@ -3,7 +3,11 @@
 use crate::world::World;
 use api::Code;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The one command that writes `openapi.yaml`.
 const COMMAND: &str = "BYOK_WRITE_OPENAPI=1 cargo test -p tests --test api openapi";
@@ -148,8 +152,7 @@ fn no_route_is_made_beside_the_document() {
     let functions = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../functions"));
     let mut found = Vec::new();
     for function in fs::read_dir(functions).unwrap() {
-        for file in fs::read_dir(function.unwrap().path().join("src")).unwrap() {
-            let path = file.unwrap().path();
+        for path in sources(&function.unwrap().path().join("src")) {
             let text = fs::read_to_string(&path).unwrap();
             for call in [".route(", ".nest(", ".route_service(", ".fallback"] {
                 let lines = text.lines().filter(|line| line.contains(call));
@@ -165,6 +168,18 @@ fn no_route_is_made_beside_the_document() {
     let document = document();
     let documented = use_secret_via().replace("{*path}", "{path}");
     assert!(document["paths"][documented].is_object());
+}
+
+/// Every file below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries
+        .map(|entry| entry.unwrap().path())
+        .flat_map(|path| match path.is_dir() {
+            true => sources(&path),
+            false => vec![path],
+        })
+        .collect()
 }
 
 fn use_secret_via() -> String {

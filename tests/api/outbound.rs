@@ -442,6 +442,152 @@ async fn an_earlier_version_must_satisfy_its_own_policy_and_the_heads() {
 }
 
 #[tokio::test]
+async fn a_dry_run_answers_what_would_be_sent_and_neither_kms_nor_the_upstream_hears_of_it() {
+    let tenant = Tenant::new().await;
+    let upstream = Upstream::start().await.unwrap();
+    let policy = json!({
+        "destinations": [{"url": upstream.url("/v1/"), "headers": ["x-mine", "content-type"]}],
+        "inject": [
+            {"header": "authorization", "format": "Token {secret}", "field": "/token"},
+            {"query": "key", "field": "/key"},
+            {"json_pointer": "/auth", "field": "/token"},
+        ],
+    });
+    let value = json!({"token": SECRET, "key": "another-key-of-it"});
+    let put = json!({"value_json": value, "policy": policy});
+    let put = tenant.call("PUT", "/secrets/thing", Some(put)).await;
+    assert_eq!(put.status, 201, "{}", put.json());
+    let asked = tenant.world.events(&tenant.workspace).len();
+    let recorded = tenant.call("GET", "/audit", None).await.json()["records"].clone();
+    let body = json!({
+        "dry_run": true,
+        "request": {
+            "method": "POST", "url": upstream.url("/v1/x?a=1"),
+            "headers": {"x-mine": "kept", "x-other": "dropped", "content-type": "application/json"},
+            "body": "{\"auth\": \"\", \"b\": 1}",
+        },
+    });
+    let shown = tenant
+        .call("POST", "/secrets/thing/use", Some(body.clone()))
+        .await;
+    assert_eq!(shown.status, 200, "{}", shown.json());
+    assert_eq!(shown.header("byok-receipt"), "");
+    let mask = "[byok:secret]";
+    assert_eq!(
+        shown.json(),
+        json!({"dryRun": true, "version": 1, "request": {
+            "method": "POST",
+            "url": format!("{}&key={mask}", upstream.url("/v1/x?a=1")),
+            "headers": {
+                "host": upstream.address.to_string(), "x-mine": "kept", "content-type": "application/json",
+                "accept-encoding": "identity", "authorization": format!("Token {mask}"), "content-length": "33",
+            },
+            "body": format!("{{\"auth\": \"{mask}\", \"b\": 1}}"),
+        }})
+    );
+    for (change, status, expected) in [
+        (
+            json!({"url": upstream.url("/v2/")}),
+            403,
+            "destination_denied",
+        ),
+        (json!({"url": "nonsense"}), 400, "invalid_request"),
+        (
+            json!({"url": upstream.url("/v1/x?key=1")}),
+            400,
+            "invalid_request",
+        ),
+        (json!({"body": "no JSON"}), 400, "invalid_request"),
+    ] {
+        let mut wrong = body.clone();
+        for (name, value) in change.as_object().unwrap() {
+            wrong["request"][name] = value.clone();
+        }
+        let mut real = wrong.clone();
+        real.as_object_mut().unwrap().remove("dry_run");
+        let refused = tenant.call("POST", "/secrets/thing/use", Some(wrong)).await;
+        assert_eq!(
+            (refused.status.as_u16(), code(&refused)),
+            (status, expected),
+            "{change}"
+        );
+        let real = tenant.call("POST", "/secrets/thing/use", Some(real)).await;
+        assert_eq!(real.json(), refused.json(), "the same as of a real use");
+    }
+    let wrong = json!({"dry_run": 1, "request": {"method": "GET", "url": upstream.url("/v1/x")}});
+    let refused = tenant.call("POST", "/secrets/thing/use", Some(wrong)).await;
+    assert_eq!(refused.json()["field"], "dry_run");
+    assert!(upstream.take().is_empty(), "the upstream hears of nothing");
+    // Two of the refusals above come of the slots, which a real use fills after its unwrap.
+    let events = tenant.world.events(&tenant.workspace);
+    assert_eq!(events.len(), asked + 2, "KMS is asked by real uses alone");
+    let records = tenant.call("GET", "/audit", None).await.json()["records"].clone();
+    let before = recorded.as_array().unwrap().len();
+    assert_eq!(records.as_array().unwrap().len(), before + 2);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_gives_out_credentials_is_refused_in_words_of_its_own() {
+    let tenant = Tenant::new().await;
+    let url = "https://sts.amazonaws.com/";
+    put_policy(&tenant, json!({"destinations": [{"url": url}]})).await;
+    for (body, dry_run) in [("Action=AssumeRole", false), ("", true)] {
+        let body =
+            json!({"request": {"method": "POST", "url": url, "body": body}, "dry_run": dry_run});
+        let refused = tenant.call("POST", "/secrets/thing/use", Some(body)).await;
+        assert_eq!(
+            (refused.status.as_u16(), code(&refused)),
+            (403, "minting_endpoint_denied"),
+            "{}",
+            refused.json()
+        );
+    }
+    let bearer = format!("Bearer {}", tenant.token);
+    let refused = via(&tenant, "POST", "/", &[("authorization", &bearer)], b"").await;
+    assert_eq!(
+        (refused.status.as_u16(), code(&refused)),
+        (403, "minting_endpoint_denied")
+    );
+    put_policy(
+        &tenant,
+        json!({"destinations": [{"url": url, "mint": true}]}),
+    )
+    .await;
+    let body = json!({"request": {"method": "POST", "url": url}, "dry_run": true});
+    let shown = tenant.call("POST", "/secrets/thing/use", Some(body)).await;
+    assert_eq!(shown.status, 200, "{}", shown.json());
+}
+
+#[tokio::test]
+async fn a_destination_passes_only_the_headers_that_it_names() {
+    let tenant = Tenant::new().await;
+    let upstream = Upstream::start().await.unwrap();
+    let destination =
+        |headers: Value| json!({"destinations": [{"url": upstream.url("/"), "headers": headers}]});
+    put_policy(&tenant, destination(json!(["x-one", "x-both"]))).await;
+    put_policy(&tenant, destination(json!(["x-both", "x-two"]))).await;
+    for (version, expected) in [(1, vec!["x-both"]), (2, vec!["x-both", "x-two"])] {
+        let headers = json!({"x-one": "1", "x-both": "1", "x-two": "1", "x-three": "1"});
+        let request = json!({"method": "GET", "url": upstream.url("/"), "headers": headers});
+        let body = json!({"request": request, "version": version});
+        let used = tenant.call("POST", "/secrets/thing/use", Some(body)).await;
+        assert_eq!(used.status, 200, "{}", used.json());
+        let seen = upstream.take().remove(0);
+        let mut passed: Vec<_> = seen
+            .headers
+            .keys()
+            .map(|name| name.as_str())
+            .filter(|name| name.starts_with("x-"))
+            .collect();
+        passed.sort_unstable();
+        assert_eq!(
+            passed, expected,
+            "an earlier version satisfies both policies"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_use_is_said_by_field() {
     let tenant = Tenant::new().await;
     let upstream = Upstream::start().await.unwrap();

@@ -131,10 +131,17 @@ struct Aim<'a> {
 
 impl Aim<'_> {
     fn path(&self, random: &mut Random) -> String {
-        const ROUTES: [&str; 16] = [
+        const ROUTES: [&str; 23] = [
             "/key",
             "/key/checks",
             "/key/policy",
+            "/key/policy/lint",
+            "/secrets/{}/policy",
+            "/secrets/{}/versions",
+            "/secrets/{}/versions/1:{}",
+            "/rewraps",
+            "/rewraps/{}",
+            "/rewraps/{}/resume",
             "/secrets",
             "/secrets/{}",
             "/secrets/{}/use",
@@ -298,6 +305,10 @@ async fn ten_thousand_random_requests_panic_nothing_and_tell_nothing() {
     let mut random = Random(seed);
     let (mut sent, mut succeeded) = (0, 0);
     while sent < count {
+        // A request may delete it.
+        if sent % 200 == 0 {
+            tenant.put("thing", CANARY, &upstream).await;
+        }
         let batch: Vec<_> = std::iter::from_fn(|| Some(aim.request(&mut random)))
             .flatten()
             .filter(|request| tenant.world.carries(request))

@@ -36,6 +36,7 @@ fn routes(upstream: &Upstream) -> Vec<(&'static str, &'static str, Option<Value>
         ("POST", "/key/checks", None),
         ("GET", "/key", None),
         ("GET", "/key/policy", None),
+        ("POST", "/key/policy/lint", Some(json!({"statements": []}))),
         (
             "PUT",
             "/secrets/thing",
@@ -436,29 +437,19 @@ async fn a_token_for_some_secrets_has_no_permission_over_the_whole_workspace() {
             (400, Some("secrets"))
         );
     }
-    // One that was made so nevertheless, by a hand in the table, has it no more.
-    let token = tenant
-        .make_token(json!({"permissions": ["manage_key", "read_audit"], "label": "to be edited"}))
-        .await;
-    let listed = tenant.call("GET", "/tokens", None).await.json();
-    let id = listed["tokens"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|one| one["label"] == "to be edited")
-        .unwrap()["id"]
-        .clone();
-    let key = json!({"pk": {"S": format!("W#{}", tenant.workspace)}, "sk": {"S": format!("T#{}", id.as_str().unwrap())}});
-    let mut item = tenant
-        .world
-        .table("GetItem", json!({"TableName": "broker", "Key": key}))
-        .await["Item"]
-        .clone();
-    item["secrets"] = json!({"L": [{"S": "aa*"}]});
-    tenant
-        .world
-        .table("PutItem", json!({"TableName": "broker", "Item": item}))
-        .await;
+    // One that was made so nevertheless, by an older rule, has it no more.
+    let token = api::Token::generate(&tenant.workspace);
+    let record = store::TokenRecord {
+        id: token.id(),
+        permissions: [store::Permission::ManageKey, store::Permission::ReadAudit].into(),
+        secrets: Some(vec![store::SecretPattern::parse("aa*").unwrap()]),
+        expires_at: None,
+        created_at: OffsetDateTime::now_utc(),
+        created_by: None,
+        label: None,
+    };
+    tenant.world.write_token(&tenant.workspace, &record).await;
+    let token = token.tell();
     for (method, path) in [("PUT", "/key"), ("POST", "/key/checks"), ("GET", "/audit")] {
         let refused = tenant
             .call_as(&token, method, path, Some(json!({"key": tenant.key})))

@@ -15,7 +15,7 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use envelope::WorkspaceId;
+use envelope::{RecordKind, WorkspaceId, aws::AwsAccess, kms::Kms};
 use futures_util::FutureExt;
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -33,6 +33,7 @@ use std::{
         atomic::{AtomicI64, AtomicU32, Ordering},
     },
 };
+use store::{Actor, AuditEntry, AuditKind, ReceiptId, TokenRecord};
 use time::{Duration, OffsetDateTime};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tower::ServiceExt;
@@ -211,6 +212,35 @@ impl World {
         answer.json()
     }
 
+    /// Writes a token as manage-tokens would, without its rules.
+    pub(crate) async fn write_token(&self, workspace: &WorkspaceId, token: &TokenRecord) {
+        let role = Role::ManageTokens;
+        let access = AwsAccess::new(role.access_key_id(), &role.secret_access_key(), None);
+        let endpoint = format!("http://{}", self.stack.kms_address);
+        let mac = Kms::new(access, Some(endpoint)).make_mac(
+            RecordKind::Token,
+            self.stack.keys.token_mac.clone(),
+            self.stack.broker.clone(),
+        );
+        let entry = AuditEntry {
+            id: ReceiptId::new(token.created_at),
+            kind: AuditKind::CreateToken,
+            at: token.created_at,
+            token: Actor::Operator,
+            secret: None,
+            version: None,
+            request_id: String::new(),
+            destination: None,
+            method: None,
+            detail: std::collections::BTreeMap::new(),
+        };
+        let store = &self.stack.store;
+        store
+            .put_token(workspace, token, &mac, None, &entry)
+            .await
+            .unwrap();
+    }
+
     /// The KMS events about one workspace's secrets and probes, oldest first.
     pub(crate) fn events(&self, workspace: &WorkspaceId) -> Vec<Value> {
         let context = "/requestParameters/encryptionContext/byok:workspace";
@@ -252,7 +282,9 @@ fn address(variable: &str) -> SocketAddr {
 fn to_function(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
     let target = request.uri().to_string();
     if target.split('/').nth(4) == Some("via") {
-        *request.uri_mut() = format!("/lambda-url/use-secret{target}").parse().unwrap();
+        *request.uri_mut() = format!("/lambda-url/use-secret-stream{target}")
+            .parse()
+            .unwrap();
     }
     request
 }
@@ -383,6 +415,18 @@ impl<'w> Tenant<'w> {
 /// The body of a put of a text that may go to all of an upstream.
 pub(crate) fn put_body(value: &str, upstream: &Upstream) -> Value {
     json!({"value": value, "policy": {"destinations": [{"url": upstream.url("/")}]}})
+}
+
+/// Asks until it is so; fails after half a minute.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !is_so().await {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not within half a minute: {what}"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 /// Invokes open-workspace as the operator.

@@ -146,6 +146,24 @@ impl Operation {
                 .collect(),
             "showKey" | "checkKey" | "showKeyPolicy" | "listSecrets" | "showSecret"
             | "listAudit" | "listTokens" => plain(None),
+            "lintKeyPolicy" => plain(Some(json!({"statements": [], "grants": [{}]}))),
+            "changePolicy" => {
+                let [(_, text), ..] = puts(people);
+                plain(Some(json!({"policy": text["policy"]})))
+            }
+            "actOnVersion" => self.on_versions(people).await?,
+            "listRewraps" => plain(None),
+            "startRewrap" => vec![self.start_once(people)],
+            "showRewrap" => {
+                let start = self.another("startRewrap", people);
+                let sent = start.start_once(people);
+                let started = start.send(people, "to be shown", &sent).await.json();
+                vec![self.of_rewrap(people, started["id"].as_str()?)]
+            }
+            "pauseRewrap" | "resumeRewrap" => {
+                let id = self.paused_rewrap(people).await?;
+                vec![self.of_rewrap(people, &id)]
+            }
             "makeToken" => plain(Some(
                 json!({"permissions": ["read"], "secrets": ["text"], "label": "for a while"}),
             )),
@@ -173,6 +191,55 @@ impl Operation {
             }
             _ => return None,
         })
+    }
+
+    /// A promotion and a revocation of versions that are put for it.
+    async fn on_versions(&self, people: &People<'_>) -> Option<Vec<Sent>> {
+        let put = self.another("putSecret", people);
+        let [(_, text), ..] = puts(people);
+        let sent = put.request(people, "text", Some(text));
+        let mut actions = Vec::new();
+        for action in ["promote", "revoke"] {
+            let made = put.send(people, "to be acted on", &sent).await.json();
+            let mut act = self.request(people, "text", None);
+            let action = format!("{}:{action}", made["version"].as_u64()?);
+            act.path = act.path.replace("{action}", &action);
+            actions.push(act);
+        }
+        Some(actions)
+    }
+
+    /// A re-wrap that is one however often it is asked for.
+    fn start_once(&self, people: &People<'_>) -> Sent {
+        let mut sent = self.request(people, "", None);
+        sent.headers.push(("idempotency-key", "once".to_owned()));
+        sent
+    }
+
+    fn of_rewrap(&self, people: &People<'_>, id: &str) -> Sent {
+        let mut sent = self.request(people, "", None);
+        sent.path = sent.path.replace(&"A".repeat(43), id);
+        sent
+    }
+
+    /// The id of a re-wrap that is paused: one that lives, or one that is started for it.
+    /// It may be over before it can be paused; then there is another.
+    async fn paused_rewrap(&self, people: &People<'_>) -> Option<String> {
+        let [start, list, pause] =
+            ["startRewrap", "listRewraps", "pauseRewrap"].map(|id| self.another(id, people));
+        for _ in 0..20 {
+            let sent = start.request(people, "", None);
+            start.send(people, "to be paused", &sent).await;
+            let sent = list.request(people, "", None);
+            let listed = list.send(people, "to pause one", &sent).await.json();
+            let id = listed["rewraps"][0]["id"].as_str()?.to_owned();
+            let sent = pause.of_rewrap(people, &id);
+            let paused = pause.send(people, "a pause", &sent).await;
+            if paused.status.is_success() {
+                return Some(id);
+            }
+        }
+        None
     }
 
     pub(crate) fn another(&self, id: &str, people: &People<'_>) -> Self {

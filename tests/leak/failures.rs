@@ -220,6 +220,7 @@ async fn states(people: &People<'_>, all: &[Operation]) {
         "showSecret",
         "useSecret",
         "passThroughPost",
+        "changePolicy",
     ];
     let all_at_once = async |kind: &str, code: &str| {
         let asking = all.iter().filter(|it| asks.contains(&it.id.as_str()));

@@ -29,7 +29,11 @@ fn the_aws_clients_are_named_in_one_place_each() {
                 .all(|path| path.starts_with("shared/store/src/table/")),
         "{table:?}"
     );
-    assert_eq!(naming("lambda_runtime"), ["shared/api/src/edge/lambda.rs"]);
+    let edge = [
+        "shared/api/src/edge/lambda.rs",
+        "shared/api/src/edge/lambda/stream.rs",
+    ];
+    assert_eq!(naming("lambda_runtime"), edge);
 }
 
 #[test]

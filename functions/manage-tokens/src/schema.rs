@@ -53,9 +53,19 @@ pub(crate) struct MadeToken {
 /// A page of tokens.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokenPage {
-    pub(crate) tokens: Vec<ShownToken>,
+    pub(crate) tokens: Vec<ListedToken>,
     /// What to ask on from, with `after`; null at the end. A page may be short before it.
     pub(crate) next: Option<String>,
+}
+
+/// A token as the list shows it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ListedToken {
+    #[serde(flatten)]
+    pub(crate) shown: ShownToken,
+    /// Whether this deployment made the record as it stands. One that is not opens nothing:
+    /// every call with it is answered with `integrity_failure`. Revoke it, and ask who wrote it.
+    pub(crate) authentic: bool,
 }
 
 /// A token, without the token itself.

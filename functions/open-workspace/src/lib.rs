@@ -8,20 +8,25 @@
 //! ```
 
 use api::{Api, Code, Fields, Problem, Token, edge::Invoke, outcome};
-use envelope::WorkspaceId;
+use envelope::{WorkspaceId, kms::MakeMac};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 use store::{
-    Actor, AuditEntry, AuditKind, AuditRecord, Permission, ReceiptId, StoreError, TokenRecord,
+    Actor, AuditEntry, AuditKind, AuditRecord, Authority, Permission, ReceiptId, StoreError,
+    TokenRecord,
 };
 
-/// What the function needs: the records alone.
+/// What the function needs: the records, and to make the MACs of what it writes.
 pub struct OpenWorkspace {
     /// What all functions share.
     pub api: Api,
+    /// Makes the MAC of the first token.
+    pub token_mac: MakeMac,
+    /// Makes the MAC of the binding that says that there is no key yet.
+    pub binding_mac: MakeMac,
 }
 
 impl OpenWorkspace {
@@ -69,9 +74,13 @@ impl OpenWorkspace {
             },
             outcome: Some(outcome("ok", now, self.api.clock.now())),
         };
+        let macs = Authority {
+            binding: &self.binding_mac,
+            token: &self.token_mac,
+        };
         self.api
             .store
-            .open_workspace(&workspace, &record, &audit)
+            .open_workspace(&workspace, &record, macs, &audit)
             .await
             .map_err(|error| match error {
                 StoreError::Conflict(_) => {

@@ -9,7 +9,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let settings = Settings::from_env()?;
     let function = PutSecret {
         api: settings.api(),
-        wrap: settings.kms().wrap(),
+        wrap: settings.kms()?.wrap(),
+        deployment_key: Settings::deployment_key()?,
     };
     edge::run(edge::finish(routes(function).into()), None).await
 }

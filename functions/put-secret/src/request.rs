@@ -1,13 +1,11 @@
 //! The body of a put.
 
-use api::{Caller, Code, Fields, Problem};
+use api::{Caller, Code, Fields, Fingerprint, Problem};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use egress::{CanonicalPolicy, Policy};
 use envelope::{SECRET_MAX, SecretBytes, SecretName};
-use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderValue;
 use serde_json::Value;
-use sha2::Sha256;
 use store::ValueForm;
 use time::OffsetDateTime;
 
@@ -44,15 +42,14 @@ impl PutRequest {
         }
         let policy = Policy::parse(&policy, expires_at)
             .map_err(|error| Problem::invalid(error.field, error.rule))?;
-        if !policy.destinations().is_empty() && !egress::scrubbable(&value) {
-            return Err(Problem::invalid("value", egress::SCRUBBABLE_RULE));
-        }
-        if !egress::fits(&policy, &value) {
-            return Err(Problem::invalid(
-                "value",
-                "bytes that the slot of its policy can carry: a header takes visible ASCII, without a line end",
-            ));
-        }
+        egress::suits(&policy, &value).map_err(|unsuited| {
+            // The pointer is the policy's own text.
+            let rule = match &unsuited.field {
+                None => unsuited.rule.to_owned(),
+                Some(pointer) => format!("at {pointer}: {}", unsuited.rule),
+            };
+            Problem::invalid("value", rule)
+        })?;
         Ok(Self {
             value,
             form,
@@ -61,31 +58,23 @@ impl PutRequest {
         })
     }
 
-    /// What tells this request from another under the same `Idempotency-Key`: an
-    /// HMAC-SHA-256 keyed by the raw token, which is stored nowhere, so that it
-    /// tells a table's thief nothing about the value. Every part is prefixed by its length.
+    /// What tells this request from another under the same `Idempotency-Key`: over the
+    /// parsed request, so that the same value in another notation is the same.
     pub(crate) fn fingerprint(
         &self,
         caller: &Caller,
         name: &SecretName,
         if_match: Option<&HeaderValue>,
-    ) -> [u8; 32] {
-        // EXPOSE: both go into the MAC and nowhere else.
-        let mut mac = Hmac::<Sha256>::new_from_slice(caller.token.text().expose_secret())
-            .expect("HMAC takes a key of any length");
-        let parts: [&[u8]; 6] = [
+    ) -> Fingerprint {
+        // EXPOSE: it goes into the MAC and nowhere else.
+        caller.fingerprint(&[
             b"byok/v1/put",
             name.as_str().as_bytes(),
             self.form.as_str().as_bytes(),
             self.value.expose_secret(),
             self.policy.as_str().as_bytes(),
             if_match.map_or(b"", HeaderValue::as_bytes),
-        ];
-        for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
+        ])
     }
 }
 

@@ -12,6 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let settings = Settings::from_env()?;
     let function = ReadWorkspace {
         api: settings.api(),
+        check_job: settings.job_macs()?.1,
         broker_role: settings::required("BYOK_BROKER_ROLE_ARN")?,
     };
     edge::run(edge::finish(routes(function).into()), None).await

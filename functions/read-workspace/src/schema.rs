@@ -1,6 +1,10 @@
 //! What is shown, as types: the answers are written with them, and the API's
 //! document is made from them.
 
+mod policy;
+
+pub(crate) use policy::{LintProblems, PolicyDraft, PolicyReport, ShownFinding, ShownKeyPolicy};
+
 use api::{openapi::Policy, problems};
 use serde::Serialize;
 use serde_json::Value;
@@ -25,9 +29,81 @@ pub(crate) struct ShownKey {
     pub(crate) state: &'static str,
     #[schema(format = DateTime)]
     pub(crate) since: Option<String>,
+    /// `strict`: the key serves this workspace alone; `permissive`: others could bind it, too.
+    pub(crate) grade: Option<&'static str>,
+    /// When it was last proved, by `PUT /key` or `POST /key/checks`.
+    #[schema(format = DateTime)]
+    pub(crate) checked_at: Option<String>,
     /// The calls that showed it.
     pub(crate) evidence: Option<String>,
+    /// The probes of the last proof, as its answer had them.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) probes: Vec<Value>,
     pub(crate) frozen: bool,
+    /// What sits under which key; null for a token that reaches some secrets only.
+    pub(crate) usage: Option<KeyUsage>,
+}
+
+/// What sits under which key.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyUsage {
+    /// Whether all was counted; otherwise there is at least so much.
+    pub(crate) complete: bool,
+    pub(crate) keys: Vec<UsedKey>,
+    pub(crate) former: Vec<FormerKey>,
+}
+
+/// What sits under one key's material.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UsedKey {
+    pub(crate) key: String,
+    pub(crate) key_material_id: Option<String>,
+    /// Secrets whose current version does.
+    pub(crate) secrets: u64,
+    /// Versions that do, the current ones included.
+    pub(crate) versions: u64,
+}
+
+/// Whether a former key is still needed.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FormerKey {
+    pub(crate) key: String,
+    /// Versions that still sit under it, as far as they were counted.
+    pub(crate) versions: u64,
+    #[serde(rename = "safe_to_disable")]
+    pub(crate) safe_to_disable: bool,
+    /// Why, for a person.
+    pub(crate) because: String,
+}
+
+/// A secret's versions.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VersionPage {
+    pub(crate) current: ShownVersion,
+    pub(crate) earlier: Vec<ShownVersion>,
+    /// What to ask on from, with `after`; null at the end. A page may be short before it.
+    pub(crate) next: Option<u32>,
+    /// The secret's revision.
+    pub(crate) revision: u64,
+}
+
+/// A version's circumstances.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ShownVersion {
+    pub(crate) version: u32,
+    #[schema(format = DateTime)]
+    pub(crate) put_at: String,
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
+    /// The ARN of the key that wraps its data key.
+    pub(crate) wrapped_by: String,
+    pub(crate) key_material_id: Option<String>,
+    /// Not null: it is gone for good.
+    #[schema(format = DateTime)]
+    pub(crate) revoked_at: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -41,22 +117,6 @@ pub(crate) enum KeyState {
     PendingDeletion,
     MaterialMissing,
     NotFound,
-}
-
-/// What the customer pastes into the key's policy, or gives as a grant. Not both.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct ShownKeyPolicy {
-    /// The ARN of the broker's role.
-    pub(crate) role: String,
-    /// Statements of a key policy, one for each job.
-    #[schema(value_type = Vec<Object>)]
-    pub(crate) statements: Vec<Value>,
-    /// The parameters of CreateGrant.
-    #[schema(value_type = Object)]
-    pub(crate) grant: Value,
-    /// The statement that stops every job at once.
-    #[schema(value_type = Object)]
-    pub(crate) cut: Value,
 }
 
 /// A page of secrets.

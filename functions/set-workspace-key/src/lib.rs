@@ -1,25 +1,31 @@
 //! set-workspace-key: binds a workspace to its KMS key, after proving that the
-//! key works.
+//! key works and that it is fenced.
 //!
 //! The proof is the very calls that puts and uses will make, under the
-//! workspace's own encryption context with `byok:secret = $probe`: a data key is
-//! made and unwrapped again. Only then is the key looked at. A proof that fails
-//! stores nothing, and says which call KMS refused and which statement of the
-//! key policy would allow it.
+//! workspace's own encryption context with `byok:secret = $probe`; and the same calls
+//! under contexts that are not the workspace's, which must be denied. Only then is a data
+//! key made and unwrapped again, and the key looked at. A proof that fails stores
+//! nothing, and says which call KMS refused, or should have refused, and which statement of
+//! the key policy would mend it.
 
+mod fence;
 mod proof;
 mod schema;
 
-use api::{Api, Call, Code, Fields, Need, Problem, json, openapi::OfWorkspace};
+use api::{
+    Api, Call, Code, Fields, Need, Preconditions, Problem, idempotency_key, json, json_at,
+    openapi::{IdempotencyKey, IfMatch, OfWorkspace},
+};
 use axum::{extract::State, response::Response};
 use envelope::{
-    KeyArn,
-    kms::{Inspect, Unwrap, Wrap},
+    KeyArn, KeyName,
+    kms::{Inspect, MakeMac, Probe, Unwrap, Wrap},
 };
 use http::StatusCode;
+use proof::Proof;
 use schema::{BindProblems, CheckProblems, NewKey, Nothing, ProvenKey};
 use std::sync::Arc;
-use store::{AuditKind, AuditRecord, BindKey, Permission};
+use store::{AuditKind, AuditRecord, BindKey, KeyStateName, KeyStateRecord, Permission, Revision};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 const BODY_MAX: usize = 64 * 1024;
@@ -38,8 +44,16 @@ pub struct SetWorkspaceKey {
     pub unwrap: Unwrap,
     /// Looks at the key.
     pub inspect: Inspect,
+    /// Asks what the key would do for others.
+    pub probe: Probe,
+    /// Makes the MAC of the binding.
+    pub binding_mac: MakeMac,
     /// The ARN of the deployment's `broker` role, which the customer's policy names.
     pub broker_role: String,
+    /// The deployment's own KEK, which stays a former key of a workspace that began on it.
+    pub deployment_key: Option<KeyArn>,
+    /// Whether a key that works but is not fenced is accepted.
+    pub accepts_permissive: bool,
 }
 
 /// The function's routes.
@@ -53,49 +67,74 @@ pub fn routes(function: SetWorkspaceKey) -> OpenApiRouter {
 /// Binds a key.
 #[utoipa::path(
     put, path = "/v1/workspaces/{workspace}/key", operation_id = "bindKey",
-    params(OfWorkspace), request_body = NewKey,
-    responses((status = 200, description = "The key works and is now the workspace's current one.", body = ProvenKey), BindProblems)
+    params(OfWorkspace, IdempotencyKey, IfMatch), request_body = NewKey,
+    responses((status = 200, description = "The key works and is now the workspace's current one.", body = ProvenKey, headers(("etag" = String, description = "The binding's revision, in quotes."))), BindProblems)
 )]
 async fn bind(
     State(this): State<Arc<SetWorkspaceKey>>,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let need = Need::new(call.param("workspace"), Permission::ManageKey);
+    let preconditions = Preconditions::of(&call);
+    let key = idempotency_key(&call);
+    let need = Need {
+        idempotency_key: key.as_ref().ok().and_then(Option::as_deref),
+        ..Need::new(call.param("workspace"), Permission::ManageKey)
+    };
     let admitted = this.api.admit(&call.headers, need).await?;
-    let request = BindRequest::parse(&call.body(BODY_MAX).await?)?;
+    key?;
+    let preconditions = preconditions?;
+    let body = call.body(BODY_MAX).await?;
+    let request = BindRequest::parse(&body)?;
+    let fingerprint = call.fingerprint(&admitted.caller, &body);
+    if let Some(answer) = admitted.replayed(&fingerprint)? {
+        return Ok(answer);
+    }
     let workspace = &admitted.caller.workspace;
     let binding = admitted.binding()?;
+    preconditions.hold(Some(binding.revision))?;
 
-    if binding.former.len() >= FORMER_MAX && !binding.keys().contains(&request.key) {
-        return Err(Problem::new(Code::Conflict).because("The workspace has had too many keys."));
-    }
     let proof = this
         .prove(&request.key, workspace, &request.grant_tokens)
         .await?;
+    if binding.former.len() >= FORMER_MAX && !binding.keys().contains(&proof.key) {
+        return Err(Problem::new(Code::Conflict).because("The workspace has had too many keys."));
+    }
+    let revision = binding.revision.next();
+    let answer = proven(&proof, revision);
+    let remembered = admitted.remember(fingerprint, StatusCode::OK, &answer, Some(revision));
     let change = BindKey {
         read: binding.clone(),
-        key: request.key.clone(),
+        key: proof.key.clone(),
+        deployment_key: this.deployment_key.clone(),
         evidence: proof.evidence(),
+        grade: Some(proof.grade),
+        probes: proof.probes_json(),
+        idempotency: remembered.as_ref(),
         now: admitted.now,
     };
     let mut entry = admitted.audit(AuditKind::BindKey, &call.request_id);
-    entry
-        .detail
-        .insert("key".to_owned(), request.key.to_string());
+    entry.detail.insert("key".to_owned(), proof.key.to_string());
+    let grade = proof.grade.as_str().to_owned();
+    entry.detail.insert("grade".to_owned(), grade);
     let audit = AuditRecord {
         entry,
         outcome: Some(proof.outcome(admitted.now, this.api.clock.now())),
     };
-    let revision = this.api.store.bind_key(workspace, &change, &audit).await?;
-    Ok(json(
-        StatusCode::OK,
-        ProvenKey {
-            key: request.key.to_string(),
-            state: "active",
-            probes: proof.probes(),
-            revision: revision.number(),
-        },
-    ))
+    let store = &this.api.store;
+    let revision = store
+        .bind_key(workspace, &change, &this.binding_mac, &audit)
+        .await?;
+    Ok(json_at(StatusCode::OK, proven(&proof, revision), revision))
+}
+
+fn proven(proof: &Proof, revision: Revision) -> ProvenKey<'_> {
+    ProvenKey {
+        key: proof.key.as_str(),
+        state: KeyStateName::Active.as_str(),
+        grade: proof.grade.as_str(),
+        probes: proof.probes(),
+        revision: revision.number(),
+    }
 }
 
 /// Proves the current key again.
@@ -108,7 +147,10 @@ async fn check(
     State(this): State<Arc<SetWorkspaceKey>>,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let need = Need::new(call.param("workspace"), Permission::ManageKey);
+    let need = Need {
+        state: true,
+        ..Need::new(call.param("workspace"), Permission::ManageKey)
+    };
     let admitted = this.api.admit(&call.headers, need).await?;
     Fields::parse(&call.body(BODY_MAX).await?)?.finish()?;
     let binding = admitted.binding()?;
@@ -123,7 +165,9 @@ async fn check(
         .begin_use(workspace, &entry)
         .await
         .map_err(|error| Problem::new(Code::AuditUnavailable).from_source(error))?;
-    let proof = this.prove(key, workspace, &[]).await;
+    let proof = this
+        .prove(&KeyName::from(key.clone()), workspace, &[])
+        .await;
     let outcome = match &proof {
         Ok(proof) => proof.outcome(admitted.now, this.api.clock.now()),
         Err(problem) => api::outcome(problem.code().as_str(), admitted.now, this.api.clock.now()),
@@ -133,31 +177,36 @@ async fn check(
         .finish_use(workspace, &entry.id, &outcome)
         .await?;
     let proof = proof?;
-    Ok(json(
-        StatusCode::OK,
-        ProvenKey {
-            key: key.to_string(),
-            state: "active",
-            probes: proof.probes(),
-            revision: binding.revision.number(),
-        },
-    ))
+    let known = admitted.records.state.as_ref();
+    let since = known
+        .filter(|known| known.state == KeyStateName::Active)
+        .map_or(admitted.now, |known| known.since);
+    let state = KeyStateRecord {
+        state: KeyStateName::Active,
+        since,
+        evidence: proof.evidence(),
+        grade: Some(proof.grade),
+        probes: proof.probes_json(),
+        checked_at: admitted.now,
+    };
+    this.api.store.note_key_state(workspace, &state).await?;
+    Ok(json(StatusCode::OK, proven(&proof, binding.revision)))
 }
 
 struct BindRequest {
-    key: KeyArn,
+    key: KeyName,
     grant_tokens: Vec<String>,
 }
 
 impl BindRequest {
     fn parse(body: &[u8]) -> Result<Self, Problem> {
         let mut fields = Fields::parse(body)?;
-        let key: String = fields.required("key", "the ARN of a KMS key")?;
+        let key: String = fields.required("key", "the ARN of a KMS key or of an alias")?;
         let grant_tokens: Vec<String> = fields
             .optional("grant_tokens", "a list of texts")?
             .unwrap_or_default();
         fields.finish()?;
-        let key = KeyArn::parse(&key).map_err(|error| Problem::invalid_id("key", error))?;
+        let key = KeyName::parse(&key).map_err(|error| Problem::invalid_id("key", error))?;
         if grant_tokens.len() > GRANT_TOKENS_MAX
             || grant_tokens
                 .iter()

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 problems!(
-    BindProblems: Conflict, TooLarge,
-    KeyAccessDenied, KeyDisabled, KeyPendingDeletion, KeyMaterialMissing, KeyNotFound, KmsThrottled, KmsUnavailable,
+    BindProblems: Conflict, PreconditionFailed, TooLarge, BrokerMisconfigured,
+    KeyAccessDenied, KeyPermissive, KeyDisabled, KeyPendingDeletion, KeyMaterialMissing, KeyNotFound, KmsThrottled, KmsUnavailable,
 );
 problems!(
-    CheckProblems: NoWorkspaceKey, TooLarge, AuditUnavailable,
-    KeyAccessDenied, KeyDisabled, KeyPendingDeletion, KeyMaterialMissing, KeyNotFound, KmsThrottled, KmsUnavailable,
+    CheckProblems: NoWorkspaceKey, TooLarge, AuditUnavailable, BrokerMisconfigured,
+    KeyAccessDenied, KeyPermissive, KeyDisabled, KeyPendingDeletion, KeyMaterialMissing, KeyNotFound, KmsThrottled, KmsUnavailable,
 );
 
 /// The key to be bound.
@@ -19,7 +19,8 @@ problems!(
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documentation; BindRequest parses")]
 pub(crate) struct NewKey {
-    /// The ARN of a symmetric encryption key that the customer manages.
+    /// The ARN of a symmetric encryption key that the customer manages, or of an alias of
+    /// one, which is resolved once: the key that it names now is bound.
     #[schema(
         example = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     )]
@@ -36,11 +37,13 @@ pub(crate) struct Nothing {}
 
 /// A key that was proven to work.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct ProvenKey {
-    pub(crate) key: String,
+pub(crate) struct ProvenKey<'a> {
+    pub(crate) key: &'a str,
     /// `active`: it works.
     pub(crate) state: &'static str,
-    pub(crate) probes: Vec<Probe>,
+    /// `strict`: it serves this workspace alone; `permissive`: others could bind it, too.
+    pub(crate) grade: &'static str,
+    pub(crate) probes: &'a [Probe],
     /// The binding's revision.
     pub(crate) revision: u64,
 }
@@ -50,8 +53,12 @@ pub(crate) struct ProvenKey {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Probe {
     pub(crate) operation: &'static str,
-    /// `allowed`; for DescribeKey alone also `denied` or `unanswered`.
-    pub(crate) result: String,
+    /// The encryption context that it went under: `own`, `another workspace's`, `a workspace's
+    /// of a longer name`, `none`. DescribeKey takes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) context: Option<&'static str>,
+    /// `done`, or of a dry run `allowed` or `denied`; of DescribeKey also `unanswered`.
+    pub(crate) result: &'static str,
     /// The call's request id, as the customer's log has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kms_request_id: Option<String>,

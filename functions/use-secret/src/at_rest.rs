@@ -3,6 +3,7 @@
 
 use crate::{
     UseSecret,
+    perform::earlier,
     schema::{AtRest, ShowProblems, Verdict},
 };
 use api::{Call, Code, Need, Problem, json, note_secret, openapi::OfSecret, rfc3339};
@@ -46,9 +47,7 @@ pub(crate) async fn show(
         .and_then(Head::live)
         .ok_or_else(absent)?;
     let stored = match version {
-        Some(version) if version != head.stored.version => {
-            admitted.records.version.as_ref().ok_or_else(absent)?
-        }
+        Some(version) if version != head.stored.version => earlier(&admitted.records)?,
         _ => &head.stored,
     };
     note_secret(&name, stored.version);
@@ -58,7 +57,7 @@ pub(crate) async fn show(
         name: name.clone(),
         version: stored.version,
     };
-    let keys = admitted.binding()?.keys();
+    let keys = this.keys(admitted.binding()?);
     let asked = this
         .unwrap
         .would_unwrap(UnwrapRequest {

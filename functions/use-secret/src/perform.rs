@@ -2,53 +2,42 @@
 //!
 //! ```text
 //! 1  read workspace, secret and token in one call            (admit)
-//! 2  permitted, not frozen, not expired
-//! 3  the request against the policy, on one canonical URL
-//! 4  at once: Decrypt at the customer's KMS, and the audit intent; both must succeed
-//! 5  commitment and AEAD; inject; resolve, judge, pin, send
+//! 2  permitted, a seat is free, not frozen, not expired
+//! 3  the request against the policy, on one canonical URL    (a preview ends here)
+//! 4  at once: Decrypt at the customer's KMS, the audit intent, the MACs; all must succeed
+//! 5  commitment and AEAD; inject; resolve, judge, pin, send  (a reveal ends with the AEAD)
 //! 6  the answer; wipe; the outcome
 //! ```
+//!
+//! Of a pass-through the answer's body is still to come after step 5; see [`Flight`].
+//!
+//! [`Flight`]: crate::flight::Flight
 
-use crate::{UseSecret, intent::Intent};
-use api::{Admitted, Code, Problem, note_secret};
-use bytes::Bytes;
+use crate::{
+    UseSecret,
+    bulkhead::Seat,
+    draft::{Draft, uninjectable},
+    flight::Flight,
+    intent::Intent,
+};
+use api::{Admitted, Code, Problem, Verifying, keks, note_secret};
 use egress::{
-    CanonicalUrl, CollectedAnswer, EgressError, InjectError, OutboundRequest, Policy, RequestError,
-    UrlError,
+    CollectedAnswer, EgressError, InjectedRequest, Limits, OutboundRequest, Policy, Preview,
 };
 use envelope::{
-    EncryptionContext, Place, PolicyDigest, SecretBytes, SecretName, SecretVersion,
+    EncryptionContext, KeyArn, Place, PolicyDigest, SecretBytes, SecretName, SecretVersion,
     kms::{KmsCall, UnwrapRequest},
     open,
 };
-use http::{HeaderMap, Method};
+use http::{HeaderMap, StatusCode};
 use std::time::Duration;
-use store::{AuditKind, Head, ReceiptId, Records, StoredVersion, Wanted};
+use store::{AuditKind, Binding, EarlierVersion, Head, ReceiptId, Records, StoredVersion, Wanted};
 use tokio::time::Instant;
 
-/// The longest that KMS may take of a use's time.
+/// The longest that KMS, and the audit trail beside it, may take of a use's time.
 const KMS_TIME: Duration = Duration::from_secs(8);
-/// The largest answer that is passed on.
+/// The largest answer that is collected.
 const ANSWER_MAX: usize = 6 * 1024 * 1024;
-
-/// Where a request is to go.
-pub(crate) enum Target {
-    /// To this URL, in the caller's words.
-    Url(String),
-    /// To the first destination of the policy, with this path and query added.
-    Via(String),
-}
-
-/// The caller's request, unjudged.
-pub(crate) struct Draft {
-    pub(crate) method: Method,
-    pub(crate) target: Target,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    pub(crate) version: Option<SecretVersion>,
-    /// When it must be over.
-    pub(crate) until: Instant,
-}
 
 /// What a use leaves for its caller.
 pub(crate) struct Receipt {
@@ -59,69 +48,153 @@ pub(crate) struct Receipt {
 }
 
 /// A version that was found for a use, and what its use must satisfy.
-struct Found {
-    stored: StoredVersion,
+pub(crate) struct Found {
+    pub(crate) name: SecretName,
+    pub(crate) stored: StoredVersion,
     place: Place,
     /// The version's own policy, and the head's where that is another version.
-    policies: Vec<Policy>,
+    pub(crate) policies: Vec<Policy>,
 }
 
 impl UseSecret {
-    /// Uses a secret once.
+    /// Takes a seat for a use of the caller's secret.
+    pub(crate) fn enter(&self, admitted: &Admitted) -> Result<Seat, Problem> {
+        let Some(name) = &admitted.secret else {
+            return Err(Problem::new(Code::NotFound));
+        };
+        self.bulkhead.enter(&admitted.caller.workspace, name)
+    }
+
+    /// Uses a secret once, and reads the answer to its end.
     pub(crate) async fn perform(
         &self,
-        admitted: Admitted,
+        admitted: &Admitted,
+        verifying: &Verifying,
         request_id: &str,
         draft: Draft,
     ) -> Result<(CollectedAnswer, Receipt), Problem> {
         let until = draft.until;
-        let Some(name) = admitted.secret.clone() else {
-            return Err(Problem::new(Code::NotFound));
+        let (mut intent, request) = self.depart(admitted, verifying, request_id, draft).await?;
+        let left = until.saturating_duration_since(Instant::now());
+        let answer = async {
+            let answer = self.dialler.send(request, left).await?;
+            answer.collect(ANSWER_MAX).await
         };
-        admitted.not_frozen()?;
-        let head = admitted.records.head.as_ref().and_then(Head::live);
-        let at_hand = draft
-            .version
-            .is_none_or(|version| head.is_some_and(|head| head.stored.version == version));
-        let found = if at_hand {
-            self.find(&admitted, &admitted.records, &name, draft.version)
-        } else {
-            self.find_again(&admitted, &name, draft.version).await
-        };
-        let found = match found {
-            Err(problem) if problem.code() == Code::IntegrityFailure => {
-                self.find_again(&admitted, &name, draft.version).await?
+        let answer = tokio::time::timeout(left, answer).await;
+        match answer.unwrap_or(Err(EgressError::Timeout)) {
+            Ok(answer) => {
+                intent.upstream_status = Some(answer.status.as_u16());
+                intent.finish("ok").await;
+                let receipt = Receipt::of(&intent)?;
+                Ok((answer, receipt))
             }
-            found => found?,
-        };
-        note_secret(&name, found.stored.version);
-        let request = judge(&found, draft)?;
+            Err(error) => Err(failed(intent, upstream(error)).await),
+        }
+    }
 
+    /// Uses a secret once; the answer's body follows as it is read, and carries the
+    /// record of the use to its end.
+    pub(crate) async fn pass(
+        &self,
+        admitted: &Admitted,
+        verifying: &Verifying,
+        request_id: &str,
+        draft: Draft,
+        seat: Seat,
+    ) -> Result<(StatusCode, HeaderMap, Flight, Receipt), Problem> {
+        let until = draft.until;
+        let (mut intent, request) = self.depart(admitted, verifying, request_id, draft).await?;
+        let left = until.saturating_duration_since(Instant::now());
+        let limits = Limits::streamed();
+        let answer = self.dialler.send_within(request, left, &limits).await;
+        match answer.and_then(egress::UpstreamAnswer::pass_on) {
+            Ok((status, headers, body)) => {
+                intent.upstream_status = Some(status.as_u16());
+                let receipt = Receipt::of(&intent)?;
+                let flight = Flight::begin(body, intent, seat).await;
+                Ok((status, headers, flight, receipt))
+            }
+            Err(error) => Err(failed(intent, upstream(error)).await),
+        }
+    }
+
+    /// What a use would send, by the same judgement. Neither the customer's KMS nor the
+    /// upstream is asked, and nothing is stored.
+    pub(crate) async fn preview(
+        &self,
+        admitted: &Admitted,
+        draft: Draft,
+    ) -> Result<(Preview, SecretVersion), Problem> {
+        let (found, request) = self.judged(admitted, draft).await?;
+        let preview =
+            egress::preview(&found.policies[0], request, admitted.now).map_err(uninjectable)?;
+        Ok((preview, found.stored.version))
+    }
+
+    /// Steps 2 and 3.
+    async fn judged(
+        &self,
+        admitted: &Admitted,
+        draft: Draft,
+    ) -> Result<(Found, OutboundRequest), Problem> {
+        let found = self.found(admitted, draft.version).await?;
+        let request = draft.judged(&found.policies).await?;
+        Ok((found, request))
+    }
+
+    /// Steps 2 to 5, up to the door.
+    async fn depart(
+        &self,
+        admitted: &Admitted,
+        verifying: &Verifying,
+        request_id: &str,
+        draft: Draft,
+    ) -> Result<(Intent, InjectedRequest), Problem> {
+        let until = draft.until;
+        let (found, request) = self.judged(admitted, draft).await?;
         let mut entry = admitted.audit(AuditKind::Use, request_id);
         entry.version = Some(found.stored.version);
         entry.destination = Some(request.url().without_query().to_owned());
         entry.method = Some(request.method().to_string());
 
-        let mut intent = Intent::new(&self.api, &admitted, entry);
-        let (secret, kms) = self
-            .open(&admitted, &name, &found, &mut intent, until)
+        let mut intent = Intent::new(&self.api, admitted, entry);
+        let secret = self
+            .open(admitted, verifying, &found, &mut intent, until)
             .await?;
-        let sent = self.send(&found, request, &secret, until).await;
+        let injected = egress::inject(&found.policies[0], request, &secret, admitted.now);
         drop(secret);
+        match injected {
+            Ok(injected) => Ok((intent, injected)),
+            Err(error) => Err(failed(intent, uninjectable(error)).await),
+        }
+    }
 
-        let code = sent
-            .as_ref()
-            .map_or_else(|problem| problem.code().as_str(), |_| "ok");
-        let status = sent.as_ref().ok().map(|answer| answer.status.as_u16());
-        let outcome = intent.outcome(code, status, Some(&kms));
-        intent.finish(&outcome).await;
-        let receipt = Receipt {
-            id: intent.entry.id,
-            kms,
-            version: found.stored.version,
-            milliseconds: outcome.milliseconds,
+    /// The version that a use is for, if it may be used at all.
+    pub(crate) async fn found(
+        &self,
+        admitted: &Admitted,
+        version: Option<SecretVersion>,
+    ) -> Result<Found, Problem> {
+        let Some(name) = admitted.secret.clone() else {
+            return Err(Problem::new(Code::NotFound));
         };
-        Ok((sent?, receipt))
+        admitted.not_frozen()?;
+        let head = admitted.records.head.as_ref().and_then(Head::live);
+        let at_hand =
+            version.is_none_or(|version| head.is_some_and(|head| head.stored.version == version));
+        let found = if at_hand {
+            self.find(admitted, &admitted.records, &name, version)
+        } else {
+            self.find_again(admitted, &name, version).await
+        };
+        let found = match found {
+            Err(problem) if problem.code() == Code::IntegrityFailure => {
+                self.find_again(admitted, &name, version).await?
+            }
+            found => found?,
+        };
+        note_secret(&name, found.stored.version);
+        Ok(found)
     }
 
     /// The version that a use is for, if it is there, unexpired and readable.
@@ -136,10 +209,7 @@ impl UseSecret {
             return Err(Problem::new(Code::NotFound));
         };
         let stored = match version {
-            Some(version) if version != head.stored.version => records
-                .version
-                .clone()
-                .ok_or_else(|| Problem::new(Code::NotFound))?,
+            Some(version) if version != head.stored.version => earlier(records)?.clone(),
             _ => head.stored.clone(),
         };
         let mut policies = vec![policy(&stored)?];
@@ -160,6 +230,7 @@ impl UseSecret {
             version: stored.version,
         };
         Ok(Found {
+            name: name.clone(),
             stored,
             place,
             policies,
@@ -192,30 +263,26 @@ impl UseSecret {
             idempotency: None,
             state: false,
         };
-        Ok(self
-            .api
-            .store
-            .read(&admitted.caller.workspace, wanted)
-            .await?)
+        self.api.read_again(&admitted.caller, wanted).await
     }
 
-    /// Has the customer's KMS unwrap the data key while the intent is stored;
-    /// opens the secret only if both succeeded.
-    async fn open(
+    /// Has the customer's KMS unwrap the data key while the intent is stored and the
+    /// MACs are checked; opens the secret only if all succeeded.
+    pub(crate) async fn open(
         &self,
         admitted: &Admitted,
-        name: &SecretName,
+        verifying: &Verifying,
         found: &Found,
         intent: &mut Intent,
         until: Instant,
-    ) -> Result<(SecretBytes, KmsCall), Problem> {
-        let mut keys = admitted.binding()?.keys();
+    ) -> Result<SecretBytes, Problem> {
+        let mut keys = self.keys(admitted.binding()?);
         if !keys.contains(&found.stored.wrapped.key) {
             // A re-bind between the two records of one read; no call is made for an unknown key.
-            let again = self.read_again(admitted, name, None).await?;
+            let again = self.read_again(admitted, &found.name, None).await?;
             keys = again
                 .binding
-                .map(|binding| binding.keys())
+                .map(|binding| self.keys(&binding))
                 .unwrap_or_default();
         }
         let context = EncryptionContext::new(
@@ -223,17 +290,20 @@ impl UseSecret {
             &PolicyDigest::of(found.stored.policy.as_bytes()),
         );
         let receipt = intent.entry.id.to_string();
+        let until = until.min(Instant::now() + KMS_TIME);
         let request = UnwrapRequest {
             wrapped: &found.stored.wrapped,
             context: &context,
             allowed: &keys,
             receipt: Some(&receipt),
             grant_tokens: &[],
-            time: until
-                .saturating_duration_since(Instant::now())
-                .min(KMS_TIME),
+            time: until.saturating_duration_since(Instant::now()),
         };
-        let (unwrapped, stored) = tokio::join!(self.unwrap.unwrap(request), intent.begin(until));
+        let (unwrapped, stored, passed) = tokio::join!(
+            self.unwrap.unwrap(request),
+            intent.begin(until),
+            verifying.passed()
+        );
         tracing::Span::current().record(
             "kms_calls",
             match &unwrapped {
@@ -243,61 +313,63 @@ impl UseSecret {
         );
         stored?;
 
-        let (problem, kms, attempts) = match unwrapped {
-            Ok(unwrapped) => match open(&found.stored.sealed, unwrapped.key, &found.place) {
-                Ok(secret) => return Ok((secret, unwrapped.call)),
-                Err(error) => (
-                    Problem::new(Code::IntegrityFailure).from_source(error),
-                    Some(unwrapped.call),
-                    Vec::new(),
-                ),
-            },
+        let mut attempts = Vec::new();
+        let problem = match unwrapped {
+            Ok(unwrapped) => {
+                intent.kms = Some(unwrapped.call);
+                match passed {
+                    // On the word of a forged record nothing is opened; the attempt stands in the trail.
+                    Err(problem) => problem,
+                    Ok(()) => match open(&found.stored.sealed, unwrapped.key, &found.place) {
+                        Ok(secret) => return Ok(secret),
+                        Err(error) => Problem::new(Code::IntegrityFailure).from_source(error),
+                    },
+                }
+            }
             Err(failure) => {
-                let attempts = failure.request_ids.clone();
-                (failure.into(), None, attempts)
+                attempts.clone_from(&failure.request_ids);
+                failure.into()
             }
         };
-        let mut outcome = intent.outcome(problem.code().as_str(), None, kms.as_ref());
+        let mut outcome = intent.outcome(problem.code().as_str());
         outcome.kms_attempts.extend(attempts);
-        intent.finish(&outcome).await;
+        intent.finish_with(outcome).await;
         Err(problem)
     }
 
-    async fn send(
-        &self,
-        found: &Found,
-        request: OutboundRequest,
-        secret: &SecretBytes,
-        until: Instant,
-    ) -> Result<CollectedAnswer, Problem> {
-        let injected = egress::inject(&found.policies[0], request, secret).map_err(|error| {
-            match error {
-                InjectError::Denied(_) => Problem::new(Code::DestinationDenied),
-                InjectError::NotInjectable => Problem::new(Code::Conflict)
-                    .because("The secret's bytes do not fit into the slot of its policy."),
-                InjectError::SlotTaken => Problem::invalid(
-                    "request",
-                    "without anything of its own in the slot that the secret goes into",
-                ),
-                InjectError::NoSlot => Problem::invalid(
-                    "request.body",
-                    "of the kind that the secret's policy puts it into",
-                ),
-            }
-            .from_source(error)
-        })?;
-        let left = until.saturating_duration_since(Instant::now());
-        let answer = async {
-            self.dialler
-                .send(injected, left)
-                .await?
-                .collect(ANSWER_MAX)
-                .await
+    /// The KEKs that may unwrap what the workspace holds.
+    pub(crate) fn keys(&self, binding: &Binding) -> Vec<KeyArn> {
+        keks(binding, self.deployment_key.as_ref())
+    }
+}
+
+impl Receipt {
+    /// Of a use whose secret was opened.
+    pub(crate) fn of(intent: &Intent) -> Result<Self, Problem> {
+        let (Some(kms), Some(version)) = (&intent.kms, intent.entry.version) else {
+            return Err(Problem::new(Code::Internal).from_source("a use without an unwrap"));
         };
-        match tokio::time::timeout(left, answer).await {
-            Ok(answer) => answer.map_err(upstream),
-            Err(_) => Err(upstream(EgressError::Timeout)),
-        }
+        Ok(Self {
+            id: intent.entry.id,
+            kms: kms.clone(),
+            version,
+            milliseconds: intent.milliseconds(),
+        })
+    }
+}
+
+/// Stores that a use ended with a problem.
+async fn failed(mut intent: Intent, problem: Problem) -> Problem {
+    intent.finish(problem.code().as_str()).await;
+    problem
+}
+
+/// The earlier version that was asked for.
+pub(crate) fn earlier(records: &Records) -> Result<&StoredVersion, Problem> {
+    match &records.version {
+        Some(EarlierVersion::Stored(stored)) => Ok(stored),
+        Some(EarlierVersion::Revoked { .. }) => Err(Problem::new(Code::VersionRevoked)),
+        None => Err(Problem::new(Code::NotFound)),
     }
 }
 
@@ -308,58 +380,45 @@ fn policy(stored: &StoredVersion) -> Result<Policy, Problem> {
     })
 }
 
-/// The request on its canonical URL, against every policy that it must satisfy.
-fn judge(found: &Found, draft: Draft) -> Result<OutboundRequest, Problem> {
-    let url = match &draft.target {
-        Target::Url(text) => CanonicalUrl::parse(text)
-            .map_err(|error| Problem::invalid("request.url", error.rule()))?,
-        Target::Via(path) => found.policies[0].via(path).map_err(|error| match error {
-            UrlError::NoDestination => Problem::new(Code::DestinationDenied),
-            error => Problem::invalid("path", error.rule()),
-        })?,
+/// Why a request did not come back with an answer, in the API's words.
+pub(crate) fn upstream(error: EgressError) -> Problem {
+    let (code, detail) = match error {
+        EgressError::AddressDenied(_) => (
+            Code::DestinationDenied,
+            "The destination's address may not be dialled.",
+        ),
+        EgressError::Resolve => (
+            Code::UpstreamUnreachable,
+            "The destination's name could not be resolved.",
+        ),
+        EgressError::Connect => (Code::UpstreamUnreachable, "No connection came about."),
+        EgressError::Tls => (
+            Code::UpstreamUnreachable,
+            "No trusted TLS session with the destination could be made.",
+        ),
+        EgressError::Protocol => (
+            Code::UpstreamUnreachable,
+            "The upstream's answer was not proper HTTP, or broke off.",
+        ),
+        EgressError::ConnectTimeout => (Code::UpstreamTimeout, "No connection stood in time."),
+        EgressError::FirstByteTimeout => (
+            Code::UpstreamTimeout,
+            "The upstream did not begin to answer in time.",
+        ),
+        EgressError::Timeout => (
+            Code::UpstreamTimeout,
+            "The upstream did not come to an end in time.",
+        ),
+        EgressError::TooLarge => (Code::TooLarge, "The upstream's answer is too large."),
+        EgressError::RequestTooLarge => (Code::TooLarge, "The request's body is too large."),
+        EgressError::RequestBroken => (
+            Code::InvalidRequest,
+            "The request's body broke off, or is not of the length that was announced.",
+        ),
+        EgressError::Unscrubbable => (
+            Code::ResponseUnscrubbable,
+            "The upstream's answer cannot be searched for the secret.",
+        ),
     };
-    for policy in &found.policies {
-        policy.judge(&draft.method, &url).map_err(|denied| {
-            Problem::new(Code::DestinationDenied).because(match denied {
-                egress::Denied::Url => "No destination of the policy covers this URL.",
-                egress::Denied::Method => "The policy does not allow this method there.",
-            })
-        })?;
-    }
-    OutboundRequest::new(draft.method, url, draft.headers, draft.body).map_err(
-        |error| match error {
-            RequestError::Method => {
-                Problem::invalid("request.method", "a method that a policy can allow")
-            }
-            RequestError::HeadersTooLarge => Problem::new(Code::TooLarge)
-                .because("The request has too many or too large headers."),
-            RequestError::BodyTooLarge => {
-                Problem::new(Code::TooLarge).because("The request's body is too large.")
-            }
-        },
-    )
-}
-
-fn upstream(error: EgressError) -> Problem {
-    let code = match error {
-        EgressError::AddressDenied(_) => Code::DestinationDenied,
-        EgressError::Timeout | EgressError::ConnectTimeout => Code::UpstreamTimeout,
-        EgressError::TooLarge | EgressError::RequestTooLarge => Code::TooLarge,
-        EgressError::Resolve | EgressError::Connect | EgressError::Tls | EgressError::Protocol => {
-            Code::UpstreamUnreachable
-        }
-        EgressError::Unscrubbable => Code::ResponseUnscrubbable,
-    };
-    let problem = Problem::new(code).from_source(error);
-    match error {
-        EgressError::AddressDenied(_) => {
-            problem.because("The destination's address may not be dialled.")
-        }
-        EgressError::Resolve => problem.because("The destination's name could not be resolved."),
-        EgressError::Tls => {
-            problem.because("No trusted TLS session with the destination could be made.")
-        }
-        EgressError::TooLarge => problem.because("The upstream's answer is too large."),
-        _ => problem,
-    }
+    Problem::new(code).because(detail).from_source(error)
 }

@@ -1,16 +1,22 @@
 //! The bodies, as the API's document describes them. Answers are written with
 //! these types; the parser of a request reads it field by field.
 
+use crate::perform::Receipt;
 use api::{openapi::Policy, problems};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 problems!(
-    UseProblems: DestinationDenied, Conflict, SecretExpired, TooLarge, WorkspaceFrozen,
+    UseProblems: DestinationDenied, MintingEndpointDenied, Busy, VersionRevoked, Conflict, SecretExpired, TooLarge, WorkspaceFrozen,
     KeyAccessDenied, KeyDisabled, KeyPendingDeletion, KeyMaterialMissing, KeyNotFound, KmsThrottled, KmsUnavailable,
     UpstreamUnreachable, ResponseUnscrubbable, AuditUnavailable, UpstreamTimeout,
+);
+problems!(
+    RevealProblems: DestinationDenied, Busy, VersionRevoked, SecretExpired, TooLarge, WorkspaceFrozen,
+    KeyAccessDenied, KeyDisabled, KeyPendingDeletion, KeyMaterialMissing, KeyNotFound, KmsThrottled, KmsUnavailable,
+    AuditUnavailable,
 );
 problems!(ShowProblems: KmsThrottled, KmsUnavailable);
 
@@ -26,6 +32,9 @@ pub(crate) struct NewUse {
     /// How long the use may take.
     #[schema(required = false, minimum = 100, maximum = 20_000)]
     timeout_ms: u32,
+    /// Only answer what would be sent. False, if left out.
+    #[schema(required = false)]
+    dry_run: bool,
 }
 
 /// At most one of `body` and `body_base64`.
@@ -55,6 +64,66 @@ enum OneOrMore {
     More(Vec<String>),
 }
 
+/// What a use answers.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum UseAnswer {
+    Used(Used),
+    Previewed(Previewed),
+}
+
+/// What would be sent.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Previewed {
+    /// Always true.
+    pub(crate) dry_run: bool,
+    pub(crate) version: u32,
+    pub(crate) request: PreviewedRequest,
+}
+
+/// A request with `[byok:secret]` wherever the secret, a field of it or a signature would stand.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PreviewedRequest {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    /// All of them, `host` among them.
+    #[schema(value_type = BTreeMap<String, OneOrMore>)]
+    pub(crate) headers: Map<String, Value>,
+    /// If it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<String>,
+    /// If it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) body_base64: Option<String>,
+}
+
+/// What a reveal may ask for. The body may be left out.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "documentation; reveal parses")]
+pub(crate) struct NewReveal {
+    /// An earlier version, whose policy must then say `reveal` as well.
+    #[schema(required = false, minimum = 1, maximum = 9_999_999)]
+    version: u32,
+}
+
+/// A secret's value, in the one of three forms that it was put in.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Revealed {
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<String>,
+    #[schema(format = Byte)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value_base64: Option<String>,
+    #[schema(value_type = Value, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value_json: Option<Box<RawValue>>,
+    pub(crate) receipt: ShownReceipt,
+}
+
 /// The upstream's answer, and the receipt.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Used {
@@ -82,6 +151,17 @@ pub(crate) struct ShownReceipt {
     pub(crate) kms_request_id: String,
     pub(crate) version: u32,
     pub(crate) milliseconds: u64,
+}
+
+impl ShownReceipt {
+    pub(crate) fn of(receipt: &Receipt) -> Self {
+        Self {
+            id: receipt.id.to_string(),
+            kms_request_id: receipt.kms.request_id.clone(),
+            version: receipt.version.number(),
+            milliseconds: receipt.milliseconds,
+        }
+    }
 }
 
 /// A secret as it lies, and whether it could be opened now.

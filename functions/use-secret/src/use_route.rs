@@ -2,14 +2,15 @@
 
 use crate::{
     UseSecret,
-    perform::{Draft, Target},
-    schema::{NewUse, ShownReceipt, UseProblems, Used},
+    draft::{Draft, Payload, Target},
+    perform::Receipt,
+    schema::{NewUse, Previewed, PreviewedRequest, ShownReceipt, UseAnswer, UseProblems, Used},
 };
 use api::{Call, Fields, Need, Problem, json, openapi::OfSecret};
 use axum::{extract::State, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use egress::REQUEST_BODY_MAX;
+use egress::{CollectedAnswer, Preview, PreviewBody, REQUEST_BODY_MAX};
 use envelope::SecretVersion;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -24,11 +25,15 @@ const BODY_MAX: usize = REQUEST_BODY_MAX / 3 * 4 + 512 * 1024;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Uses a secret in one outbound request.
+///
+/// With `dry_run` it answers what would be sent, after the same judgement, with
+/// `[byok:secret]` wherever the secret, a field of it or a signature would stand. Then
+/// neither the customer's KMS nor the upstream is asked, and no use is recorded.
 #[utoipa::path(
     post, path = "/v1/workspaces/{workspace}/secrets/{name}/use", operation_id = "useSecret",
     params(OfSecret), request_body = NewUse,
     responses(
-        (status = 200, description = "The upstream answered; its own status is in the body.", body = Used, headers(("byok-receipt" = String, description = "The receipt's id."))),
+        (status = 200, description = "The upstream answered; its own status is in the body. Or what would be sent, where that was asked for.", body = UseAnswer, headers(("byok-receipt" = String, description = "The receipt's id; none for a dry run."))),
         UseProblems,
     )
 )]
@@ -41,41 +46,80 @@ pub(crate) async fn use_secret(
         secret: Some(call.param("name")),
         ..Need::new(call.param("workspace"), Permission::UseSecrets)
     };
-    let admitted = this.api.admit(&call.headers, need).await?;
-    let body = call.body(BODY_MAX).await?;
-    let draft = parse(&body, begun, this.time)?;
-    drop(body);
-    let (answer, receipt) = this.perform(admitted, &call.request_id, draft).await?;
-    let (body, body_base64) = match std::str::from_utf8(&answer.body) {
-        Ok(text) => (Some(text.to_owned()), None),
-        Err(_) => (None, Some(BASE64_STANDARD.encode(&answer.body))),
+    let (admitted, verifying) = this.api.admit_beside(&call.headers, need).await?;
+    let answer = async {
+        let seat = this.enter(&admitted)?;
+        let body = call.body(BODY_MAX).await?;
+        let (draft, dry_run) = parse(&body, begun, this.time)?;
+        drop(body);
+        let answer = if dry_run {
+            let (preview, version) = this.preview(&admitted, draft).await?;
+            json(
+                StatusCode::OK,
+                UseAnswer::Previewed(previewed(preview, version)),
+            )
+        } else {
+            let (answer, receipt) = this
+                .perform(&admitted, &verifying, &call.request_id, draft)
+                .await?;
+            let mut response = json(StatusCode::OK, UseAnswer::Used(used(answer, &receipt)));
+            receipt.name_in(response.headers_mut());
+            response
+        };
+        drop(seat);
+        Ok(answer)
     };
-    let used = Used {
+    verifying.answer(answer).await
+}
+
+fn used(answer: CollectedAnswer, receipt: &Receipt) -> Used {
+    let (body, body_base64) = text_or_base64(&answer.body);
+    Used {
         status: answer.status.as_u16(),
         headers: headers_json(&answer.headers),
         body,
         body_base64,
-        receipt: ShownReceipt {
-            id: receipt.id.to_string(),
-            kms_request_id: receipt.kms.request_id.clone(),
-            version: receipt.version.number(),
-            milliseconds: receipt.milliseconds,
-        },
+        receipt: ShownReceipt::of(receipt),
+    }
+}
+
+fn previewed(preview: Preview, version: SecretVersion) -> Previewed {
+    let (body, body_base64) = match &preview.body {
+        PreviewBody::Whole(body) if body.is_empty() => (None, None),
+        PreviewBody::Whole(body) => text_or_base64(body),
+        // A use has its body as a whole; a pass-through has no preview.
+        PreviewBody::Streamed(_) => (None, None),
     };
-    let mut response = json(StatusCode::OK, used);
-    crate::via::add_receipt(response.headers_mut(), &receipt);
-    Ok(response)
+    Previewed {
+        dry_run: true,
+        version: version.number(),
+        request: PreviewedRequest {
+            method: preview.method.to_string(),
+            url: preview.url,
+            headers: headers_json(&preview.headers),
+            body,
+            body_base64,
+        },
+    }
+}
+
+fn text_or_base64(body: &[u8]) -> (Option<String>, Option<String>) {
+    match std::str::from_utf8(body) {
+        Ok(text) => (Some(text.to_owned()), None),
+        Err(_) => (None, Some(BASE64_STANDARD.encode(body))),
+    }
 }
 
 /// ```text
 /// {"request": {"method", "url", "headers"?: {"name": "value" | ["value", …]}, "body"? | "body_base64"?},
-///  "version"?, "timeout_ms"?}
+///  "version"?, "timeout_ms"?, "dry_run"?}
 /// ```
-fn parse(body: &[u8], begun: Instant, most: Duration) -> Result<Draft, Problem> {
+fn parse(body: &[u8], begun: Instant, most: Duration) -> Result<(Draft, bool), Problem> {
     let mut fields = Fields::parse(body)?;
     let mut request = fields.object("request")?;
     let version: Option<u64> = fields.optional("version", "a whole number from 1 to 9999999")?;
     let timeout: Option<u64> = fields.optional("timeout_ms", "a whole number of milliseconds")?;
+    let dry_run: Option<bool> = fields.optional("dry_run", "true or false")?;
     fields.finish()?;
 
     let method: String = request.required("method", "an HTTP method")?;
@@ -112,18 +156,19 @@ fn parse(body: &[u8], begun: Instant, most: Duration) -> Result<Draft, Problem> 
             ));
         }
     };
-    Ok(Draft {
+    let draft = Draft {
         method: Method::from_bytes(method.as_bytes())
             .map_err(|_| Problem::invalid("request.method", "an HTTP method, in capitals"))?,
         target: Target::Url(url),
         headers: headers_from(headers.unwrap_or_default())?,
-        body,
+        payload: Payload::Whole(body),
         version: version
             .map(SecretVersion::new)
             .transpose()
             .map_err(|error| Problem::invalid_id("version", error))?,
         until: begun + time,
-    })
+    };
+    Ok((draft, dry_run.unwrap_or(false)))
 }
 
 #[derive(Deserialize)]

@@ -177,6 +177,13 @@ impl Started {
         self.ended()
     }
 
+    /// A file that the operating system has about it.
+    fn proc(&self, name: &str) -> PathBuf {
+        Path::new("/proc")
+            .join(self.child.id().to_string())
+            .join(name)
+    }
+
     /// Sends it a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
@@ -255,6 +262,25 @@ impl Program {
         }
     }
 
+    /// The most memory that it had resident since the last [`forget_peak`](Self::forget_peak),
+    /// in bytes.
+    pub(crate) fn peak(&self) -> u64 {
+        let status = fs::read_to_string(self.started.proc("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib: u64 = line
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
+        kib * 1024
+    }
+
+    /// What is resident now is the most again (proc(5), `/proc/pid/clear_refs`).
+    pub(crate) fn forget_peak(&self) {
+        fs::write(self.started.proc("clear_refs"), "5").unwrap();
+    }
+
     /// A text of `local.json`.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.local[name].as_str().unwrap()
@@ -305,6 +331,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// The head of a request to a path of the workspace, on a connection for it alone.
+    pub(crate) fn head(&self, method: &str, path: &str, more: &str) -> Vec<u8> {
+        format!(
+            "{method} /v1/workspaces/{}{path} HTTP/1.1\r\nhost: broker\r\nauthorization: Bearer {}\r\nconnection: close\r\n{more}\r\n",
+            self.workspace, self.token
+        )
+        .into_bytes()
+    }
+
     /// Calls a path of the workspace.
     ///
     /// # Errors

@@ -509,7 +509,12 @@ impl Model {
 }
 
 /// Uses a version, and answers with the bytes that the upstream got.
-async fn open(client: &Client, upstream: &Upstream, secret: &str, version: u64) -> Vec<u8> {
+pub(crate) async fn open(
+    client: &Client,
+    upstream: &Upstream,
+    secret: &str,
+    version: u64,
+) -> Vec<u8> {
     let body =
         json!({"request": {"method": "GET", "url": upstream.url("/check")}, "version": version});
     let used = client
@@ -524,7 +529,7 @@ async fn open(client: &Client, upstream: &Upstream, secret: &str, version: u64) 
     percent_decode_str(query.strip_prefix("k=").unwrap()).collect()
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()

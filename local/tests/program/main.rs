@@ -20,3 +20,5 @@ mod demo;
 mod kills;
 mod refusals;
 mod restart;
+mod rewraps;
+mod streams;

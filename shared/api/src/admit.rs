@@ -3,8 +3,11 @@
 //! **Invariant**: absent, malformed, unknown and expired tokens are one 401;
 //! "another workspace's", "not permitted" and "absent" are one 404. Nobody
 //! learns from an answer whether a workspace or a secret exists that is not theirs.
+//!
+//! **Invariant**: nothing is answered, sealed, stored or injected on the word of a
+//! token or a binding whose MAC has not passed ([`Verifying`]).
 
-use crate::{Clock, Code, Problem, Token};
+use crate::{Clock, Code, Macs, Problem, Token, Verifying};
 use envelope::{BrokerId, SecretName, SecretVersion, WorkspaceId};
 use http::HeaderMap;
 use store::{
@@ -21,6 +24,8 @@ pub struct Api {
     pub broker: BrokerId,
     /// The one clock.
     pub clock: Clock,
+    /// Checks the records that give authority.
+    pub macs: Macs,
 }
 
 /// What a request needs to be let in, and what it wants to read.
@@ -82,11 +87,26 @@ pub struct Admitted {
 
 impl Api {
     /// Authenticates and authorizes a request, and reads what it needs: one
-    /// consistent BatchGetItem.
+    /// consistent BatchGetItem. The MACs of what gives authority have passed.
+    ///
+    /// # Errors
+    /// `unauthenticated`, `not_found`, `integrity_failure`, or what the store or KMS says.
+    pub async fn admit(&self, headers: &HeaderMap, need: Need<'_>) -> Result<Admitted, Problem> {
+        let (admitted, verifying) = self.admit_beside(headers, need).await?;
+        verifying.passed().await?;
+        Ok(admitted)
+    }
+
+    /// As [`admit`](Self::admit), with the MACs still being checked while the use case goes
+    /// on: for those whose next step is a call to the customer's KMS.
     ///
     /// # Errors
     /// `unauthenticated`, `not_found`, or what the store says.
-    pub async fn admit(&self, headers: &HeaderMap, need: Need<'_>) -> Result<Admitted, Problem> {
+    pub async fn admit_beside(
+        &self,
+        headers: &HeaderMap,
+        need: Need<'_>,
+    ) -> Result<(Admitted, Verifying), Problem> {
         let token =
             Token::of_request(headers).ok_or_else(|| Problem::new(Code::Unauthenticated))?;
         let id = token.id();
@@ -119,13 +139,16 @@ impl Api {
             (Some(_), Some(name)) => record.is_for(name),
             (Some(_), None) => record.secrets.is_none(),
         };
+        let verifying = self.macs.verify(found.attested());
         if !(own && may && reaches) {
+            // A forged record raises its alarm here, too.
+            verifying.passed().await?;
             return Err(Problem::new(Code::NotFound));
         }
         // Only now is anything else looked at: what is broken tells nobody else that it is there.
         let records = found.records()?;
         let workspace = token.workspace().clone();
-        Ok(Admitted {
+        let admitted = Admitted {
             caller: Caller {
                 workspace,
                 token,
@@ -136,7 +159,22 @@ impl Api {
             secret,
             idempotency,
             now,
-        })
+        };
+        Ok((admitted, verifying))
+    }
+
+    /// Reads the records of an admitted caller anew, and has their MACs checked again.
+    ///
+    /// # Errors
+    /// `integrity_failure`, or what the store or KMS says.
+    pub async fn read_again(
+        &self,
+        caller: &Caller,
+        wanted: Wanted<'_>,
+    ) -> Result<Records, Problem> {
+        let found = self.store.find(&caller.workspace, wanted).await?;
+        self.macs.verify(found.attested()).passed().await?;
+        Ok(found.records()?)
     }
 }
 

@@ -133,6 +133,13 @@ impl Call {
         outcome.map(|()| read)
     }
 
+    /// The body as it arrives, for who passes it on. A use case asks for it only once
+    /// the caller is admitted.
+    #[must_use]
+    pub fn into_body(self) -> Body {
+        self.body
+    }
+
     async fn read_into(&mut self, read: &mut Vec<u8>, limit: usize) -> Result<(), Problem> {
         let mut body = std::mem::take(&mut self.body);
         let broken = || Problem::invalid("body", "whole, and of a length as announced");

@@ -65,6 +65,27 @@ pub struct OfSecret {
     name: String,
 }
 
+/// What every write takes: the same request again is one change.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documentation; `idempotency_key` reads it")]
+pub struct IdempotencyKey {
+    /// 1 to 255 characters of the caller's choice: the same request again, within 24 hours,
+    /// is answered as it was and changes nothing more.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+/// What every change of something that is there takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documentation; `Preconditions` reads it")]
+pub struct IfMatch {
+    /// The `ETag` of an earlier answer: only if nothing came in between.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+}
+
 /// Where a secret may go and how it is put there. Every field may be left out;
 /// without a destination there is no use. An answer has all of them, in their
 /// canonical form, and the secret's expiry.

@@ -18,6 +18,8 @@ pub enum Code {
     Unauthenticated,
     /// The caller may use the secret, but not there.
     DestinationDenied,
+    /// The destination is allowed, but what lies there makes new credentials.
+    MintingEndpointDenied,
     /// Absent, another workspace's, or not permitted: which, is not told.
     NotFound,
     /// There is such a path, but not with this method.
@@ -28,6 +30,8 @@ pub enum Code {
     NoWorkspaceKey,
     /// The version that was asked for has expired.
     SecretExpired,
+    /// The version that was asked for was revoked, and is gone for good.
+    VersionRevoked,
     /// `If-Match` or `If-None-Match` does not hold.
     PreconditionFailed,
     /// A body, a value or an answer is over its limit.
@@ -36,6 +40,8 @@ pub enum Code {
     WorkspaceFrozen,
     /// The customer's KMS refuses: the grant or the policy is gone.
     KeyAccessDenied,
+    /// The key works, but its policy or grant does not fence it to this workspace.
+    KeyPermissive,
     /// The customer's key is disabled.
     KeyDisabled,
     /// The customer's key is scheduled for deletion.
@@ -46,6 +52,8 @@ pub enum Code {
     KeyNotFound,
     /// KMS throttles.
     KmsThrottled,
+    /// The workspace has as many calls under way as its share allows.
+    Busy,
     /// A record is not what was stored there.
     IntegrityFailure,
     /// A fault of the broker's own.
@@ -56,6 +64,9 @@ pub enum Code {
     ResponseUnscrubbable,
     /// KMS cannot be reached, or is at fault.
     KmsUnavailable,
+    /// The broker's own rights or keys are not in order: the operator's to mend, and no
+    /// revocation.
+    BrokerMisconfigured,
     /// The audit trail cannot be written, so nothing was done.
     AuditUnavailable,
     /// The table cannot be reached.
@@ -66,29 +77,34 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::DestinationDenied,
+        Self::MintingEndpointDenied,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
         Self::NoWorkspaceKey,
         Self::SecretExpired,
+        Self::VersionRevoked,
         Self::PreconditionFailed,
         Self::TooLarge,
         Self::WorkspaceFrozen,
         Self::KeyAccessDenied,
+        Self::KeyPermissive,
         Self::KeyDisabled,
         Self::KeyPendingDeletion,
         Self::KeyMaterialMissing,
         Self::KeyNotFound,
         Self::KmsThrottled,
+        Self::Busy,
         Self::IntegrityFailure,
         Self::Internal,
         Self::UpstreamUnreachable,
         Self::ResponseUnscrubbable,
         Self::KmsUnavailable,
+        Self::BrokerMisconfigured,
         Self::AuditUnavailable,
         Self::StoreUnavailable,
         Self::UpstreamTimeout,
@@ -103,6 +119,11 @@ impl Code {
                 403,
                 "destination_denied",
                 "The secret's policy does not allow this destination.",
+            ),
+            Self::MintingEndpointDenied => (
+                403,
+                "minting_endpoint_denied",
+                "This endpoint makes new credentials, and the secret's policy does not name it.",
             ),
             Self::NotFound => (404, "not_found", "There is nothing here for this token."),
             Self::MethodNotAllowed => (
@@ -125,6 +146,11 @@ impl Code {
                 "secret_expired",
                 "This version of the secret has expired.",
             ),
+            Self::VersionRevoked => (
+                410,
+                "version_revoked",
+                "This version of the secret was revoked.",
+            ),
             Self::PreconditionFailed => (
                 412,
                 "precondition_failed",
@@ -141,6 +167,11 @@ impl Code {
                 "key_access_denied",
                 "The customer's KMS denies the use of the key.",
             ),
+            Self::KeyPermissive => (
+                424,
+                "key_permissive",
+                "The key works, but it is not fenced to this workspace.",
+            ),
             Self::KeyDisabled => (424, "key_disabled", "The customer's key is disabled."),
             Self::KeyPendingDeletion => (
                 424,
@@ -154,6 +185,11 @@ impl Code {
             ),
             Self::KeyNotFound => (424, "key_not_found", "The customer's key does not exist."),
             Self::KmsThrottled => (429, "kms_throttled", "KMS throttles. Try again later."),
+            Self::Busy => (
+                429,
+                "busy",
+                "Too many calls of this workspace are under way.",
+            ),
             Self::IntegrityFailure => (
                 500,
                 "integrity_failure",
@@ -174,6 +210,11 @@ impl Code {
                 503,
                 "kms_unavailable",
                 "KMS could not be reached. Nothing is known to be wrong with the key.",
+            ),
+            Self::BrokerMisconfigured => (
+                503,
+                "broker_misconfigured",
+                "The broker's own rights to KMS are not in order. Nothing is known to be wrong with the key.",
             ),
             Self::AuditUnavailable => (
                 503,
@@ -214,6 +255,7 @@ impl Code {
     const fn retry_after(self) -> Option<&'static str> {
         match self {
             Self::KmsThrottled
+            | Self::Busy
             | Self::KmsUnavailable
             | Self::AuditUnavailable
             | Self::StoreUnavailable => Some("1"),
@@ -313,7 +355,7 @@ impl Problem {
 
     /// Writes the private source to the log: as an error where someone should
     /// look today, as a warning where a customer cut their key.
-    pub(crate) fn log(&self) {
+    pub fn log(&self) {
         let mut source = String::new();
         let mut next: Option<&dyn Error> =
             self.source.as_deref().map(|source| source as &dyn Error);
@@ -370,10 +412,10 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         if self.code == Code::Unauthenticated {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"byok\""),
-            );
+            // Basic as well: git and curl send the token of a URL only where it is asked for.
+            for scheme in ["Bearer realm=\"byok\"", "Basic realm=\"byok\""] {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+            }
         }
         response.extensions_mut().insert(AnswerCode(self.code));
         response
@@ -391,14 +433,25 @@ impl From<KmsFailure> for Problem {
             Refusal::Throttled => Code::KmsThrottled,
             Refusal::Unavailable => Code::KmsUnavailable,
             Refusal::Integrity => Code::IntegrityFailure,
-            Refusal::Unsupported | Refusal::Misconfigured => Code::Internal,
+            Refusal::Misconfigured => Code::BrokerMisconfigured,
+            Refusal::OtherRegion => Code::Conflict,
+            Refusal::Unsupported => Code::Internal,
         };
-        Self::new(code).from_source(failure)
+        let problem = match failure.refusal {
+            Refusal::OtherRegion => Self::new(code).because(
+                "KMS re-wraps within one Region alone. Put the secret anew, or bind a replica of its key first.",
+            ),
+            _ => Self::new(code),
+        };
+        problem.from_source(failure)
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Unattested(failure) = error {
+            return failure.into();
+        }
         let code = match &error {
             StoreError::Conflict(store::Which::Frozen) => Code::WorkspaceFrozen,
             StoreError::Conflict(store::Which::Token) => Code::Unauthenticated,
@@ -406,6 +459,7 @@ impl From<StoreError> for Problem {
             StoreError::Broken(_) => Code::IntegrityFailure,
             StoreError::TooLarge => Code::TooLarge,
             StoreError::Unavailable(_) => Code::StoreUnavailable,
+            StoreError::Unattested(_) => Code::Internal,
         };
         Self::new(code).from_source(error)
     }

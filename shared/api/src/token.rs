@@ -53,7 +53,8 @@ impl Token {
 
     /// Finds the token in a request, wherever the key that it stands for would
     /// have gone: `Authorization: Bearer`, the password of Basic (RFC 7617; or
-    /// its user, where the password is empty), or `x-api-key`. Two different
+    /// its user, where the password is empty), the access key id of AWS Signature
+    /// Version 4 (whose signature says nothing here), or `x-api-key`. Two different
     /// tokens in one request are none.
     #[must_use]
     pub fn of_request(headers: &HeaderMap) -> Option<Self> {
@@ -106,6 +107,9 @@ fn authorization(value: &str) -> Option<Token> {
     if scheme.eq_ignore_ascii_case("bearer") {
         return Token::parse(rest);
     }
+    if scheme == "AWS4-HMAC-SHA256" {
+        return access_key_id(rest).and_then(Token::parse);
+    }
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
@@ -115,6 +119,16 @@ fn authorization(value: &str) -> Option<Token> {
         .ok()?
         .split_once(':')?;
     Token::parse(if password.is_empty() { user } else { password })
+}
+
+/// `Credential=<id>/<date>/<region>/<service>/aws4_request, SignedHeaders=…, Signature=…`
+/// (AWS IAM User Guide, "Elements of an AWS API request signature").
+fn access_key_id(parameters: &str) -> Option<&str> {
+    let mut credentials = parameters
+        .split(',')
+        .filter_map(|one| one.trim().strip_prefix("Credential="));
+    let (id, _scope) = credentials.next()?.split_once('/')?;
+    credentials.next().is_none().then_some(id)
 }
 
 #[cfg(test)]
@@ -139,6 +153,17 @@ mod tests {
             vec![("authorization", basic(format!("user:{text}")))],
             vec![("authorization", basic(format!("{text}:")))],
             vec![("x-api-key", text.clone())],
+            vec![("authorization", signed(&text))],
+            vec![(
+                "authorization",
+                format!(
+                    "AWS4-HMAC-SHA256 SignedHeaders=host,Credential={text}/20260101/eu-west-1/s3/aws4_request,Signature=0"
+                ),
+            )],
+            vec![
+                ("authorization", signed(&text)),
+                ("x-api-key", text.clone()),
+            ],
             vec![
                 ("authorization", "AWS4-HMAC-SHA256 Credential=x".to_owned()),
                 ("x-api-key", text.clone()),
@@ -152,6 +177,32 @@ mod tests {
                 Token::of_request(&headers(&pairs)).is_some_and(|found| found.id() == token.id()),
                 "{pairs:?}"
             );
+        }
+    }
+
+    fn signed(id: &str) -> String {
+        format!(
+            "AWS4-HMAC-SHA256 Credential={id}/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=00"
+        )
+    }
+
+    #[test]
+    fn a_signature_without_exactly_one_token_as_its_access_key_has_none() {
+        let text = Token::generate(&WorkspaceId::parse("acme").unwrap()).tell();
+        let good = signed(&text);
+        for value in [
+            signed("AKIDEXAMPLE"),
+            signed(""),
+            signed(&text[1..]),
+            signed(&format!("{text}A")),
+            good.replace("/20260101/eu-west-1/s3/aws4_request", ""),
+            good.replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"),
+            good.replace("Credential", "NoCredential"),
+            format!("{good}, Credential={text}/x"),
+            format!("{}, Credential={text}/x", signed("AKIDEXAMPLE")),
+        ] {
+            let pairs = [("authorization", value)];
+            assert!(Token::of_request(&headers(&pairs)).is_none(), "{pairs:?}");
         }
     }
 

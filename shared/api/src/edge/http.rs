@@ -8,6 +8,7 @@ use axum::{
     extract::{MatchedPath, Request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
+    serve::ListenerExt,
 };
 use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
@@ -34,6 +35,9 @@ pub async fn serve(
     routes: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    // The pieces of a stream are small and must not wait for one another. Only a delay
+    // is at stake if the option does not hold.
+    let listener = listener.tap_io(|tcp| drop(tcp.set_nodelay(true)));
     axum::serve(listener, routes)
         .with_graceful_shutdown(shutdown)
         .await

@@ -9,8 +9,14 @@
 //! by their content type, where an upstream's answer must come back byte for
 //! byte; and it panics on a space in a path, on bad base64, on a bad `Host`.
 //!
+//! Answers are whole here; for those that stream, see [`run_streaming`].
+//!
 //! A handler never returns an error to the runtime, which would log it and
 //! answer its text.
+
+mod stream;
+
+pub use stream::run_streaming;
 
 use super::http::observed;
 use crate::{Code, Problem};
@@ -259,6 +265,18 @@ async fn replaced(problem: Problem, headers: &HeaderMap) -> Value {
 }
 
 fn written(status: u16, headers: &HeaderMap, body: &[u8]) -> Value {
+    let mut answer = head(status, headers);
+    let (body, encoded) = match std::str::from_utf8(body) {
+        Ok(text) => (text.to_owned(), false),
+        Err(_) => (BASE64_STANDARD.encode(body), true),
+    };
+    answer.insert("body".to_owned(), json!(body));
+    answer.insert("isBase64Encoded".to_owned(), json!(encoded));
+    Value::Object(answer)
+}
+
+/// What stands before an answer's body.
+fn head(status: u16, headers: &HeaderMap) -> Map<String, Value> {
     let values = |name: &HeaderName| -> Vec<String> {
         headers
             .get_all(name)
@@ -273,15 +291,9 @@ fn written(status: u16, headers: &HeaderMap, body: &[u8]) -> Value {
         .filter(|name| *name != SET_COOKIE)
         .map(|name| (name.to_string(), json!(values(name).join(", "))))
         .collect();
-    let (body, encoded) = match std::str::from_utf8(body) {
-        Ok(text) => (text.to_owned(), false),
-        Err(_) => (BASE64_STANDARD.encode(body), true),
-    };
-    json!({
-        "statusCode": status,
-        "headers": named,
-        "cookies": values(&SET_COOKIE),
-        "body": body,
-        "isBase64Encoded": encoded,
-    })
+    let mut head = Map::new();
+    head.insert("statusCode".to_owned(), json!(status));
+    head.insert("headers".to_owned(), json!(named));
+    head.insert("cookies".to_owned(), json!(values(&SET_COOKIE)));
+    head
 }

@@ -5,4 +5,4 @@ mod http;
 mod lambda;
 
 pub use http::{finish, serve};
-pub use lambda::{Invoke, answer_event, run};
+pub use lambda::{Invoke, answer_event, run, run_streaming};
