@@ -10,6 +10,7 @@ mod world;
 mod audit;
 mod authority;
 mod cut;
+mod deployment_key;
 mod events;
 mod fence;
 mod key;

@@ -2,7 +2,7 @@
 //! in their log, and not to be had without it.
 
 use crate::{
-    rewrap::{opens, re_encrypts, rebind, set_key, use_version, versions},
+    rewrap::{in_between, opens, re_encrypts, rebind, set_key, undriven, use_version, versions},
     world::{Tenant, code, put_body},
 };
 use bytes::Bytes;
@@ -351,4 +351,48 @@ async fn preconditions_repetitions_and_races_end_well() {
 
 async fn change_owned(tenant: &Tenant<'_>, body: Value) -> Answer {
     change(tenant, &body).await
+}
+
+#[tokio::test]
+async fn a_rewrap_in_between_does_not_get_in_the_way_and_anything_else_does() {
+    let world = undriven(500).await;
+    let tenant = Tenant::of(&world).await;
+    let upstream = Upstream::start().await.unwrap();
+    let put = tenant.put("thing", VALUE, &upstream).await;
+    let revision = put.json()["revision"].as_u64().unwrap();
+    let policy = to(&[upstream.url("/b/")]);
+
+    // What a re-wrap leaves of a head: another revision.
+    let rewrapped = |item: &mut Value| {
+        let revision: u64 = item["revision"]["N"].as_str().unwrap().parse().unwrap();
+        item["revision"]["N"] = json!((revision + 1).to_string());
+    };
+    let changed = in_between(&tenant, change(&tenant, &policy), "S#thing", rewrapped).await;
+    assert_eq!(changed.status, 200, "{}", changed.json());
+    assert_eq!(changed.json()["revision"], revision + 2);
+    assert_eq!(use_at(&tenant, upstream.url("/b/c")).await.status, 200);
+
+    let tag = changed.header("etag").to_owned();
+    let strict = change_with(&tenant, Some(("if-match", &tag)), &policy);
+    let refused = in_between(&tenant, strict, "S#thing", rewrapped).await;
+    assert_eq!(
+        got(&refused),
+        (409, "conflict"),
+        "it was to be exactly that one"
+    );
+
+    let policy_too = |item: &mut Value| {
+        rewrapped(item);
+        let narrow = item["policy"]["S"]
+            .as_str()
+            .unwrap()
+            .replace("/b/", "/b/c/");
+        item["policy"]["S"] = json!(narrow);
+    };
+    let refused = in_between(&tenant, change(&tenant, &policy), "S#thing", policy_too).await;
+    assert_eq!(
+        got(&refused),
+        (409, "conflict"),
+        "someone else decided meanwhile"
+    );
 }

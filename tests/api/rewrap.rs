@@ -7,8 +7,10 @@
 use crate::world::{Tenant, World, code};
 use futures_util::future::join_all;
 use local::{Upstream, client::Answer};
+use local_kms::{Fault, FaultKind};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::sleep;
 
 /// A stack whose jobs only move when a test says so, at so many KMS calls a second.
 pub(crate) async fn undriven(rate: u32) -> World {
@@ -97,6 +99,31 @@ pub(crate) fn re_encrypts(tenant: &Tenant<'_>) -> Vec<Value> {
             from["byok:workspace"] == tenant.workspace.as_str() && from["byok:secret"] != "$probe"
         })
         .collect()
+}
+
+/// Sends a request, and changes an item of the workspace between its read and its write:
+/// KMS, which throttles for a moment, holds it up. The stack is the test's own.
+pub(crate) async fn in_between(
+    tenant: &Tenant<'_>,
+    request: impl Future<Output = Answer>,
+    place: &str,
+    change: impl Fn(&mut Value),
+) -> Answer {
+    let kms = &tenant.world.stack.kms;
+    let before = re_encrypts(tenant).len();
+    kms.inject(Fault::times("ReEncrypt", FaultKind::Throttle, 5));
+    let meanwhile = async {
+        while re_encrypts(tenant).len() == before {
+            sleep(Duration::from_millis(2)).await;
+        }
+        let mut item = versions(tenant).await[place].clone();
+        change(&mut item);
+        let input = json!({"TableName": "broker", "Item": item});
+        tenant.world.table("PutItem", input).await;
+    };
+    let (answer, ()) = tokio::join!(request, meanwhile);
+    kms.clear_faults();
+    answer
 }
 
 /// Every version's item of a workspace, by where it lies.

@@ -1,7 +1,7 @@
 //! Earlier versions: promoted, revoked, and what happens when someone is quicker.
 
 use crate::{
-    rewrap::{all_under, opens, re_encrypts, rebind, set_key, use_version, versions},
+    rewrap::{all_under, in_between, opens, re_encrypts, rebind, set_key, use_version, versions},
     world::{Tenant, code},
 };
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use http::Request;
 use http_body_util::Full;
 use local::{Upstream, client::Answer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 async fn act(tenant: &Tenant<'_>, action: &str, header: Option<(&str, &str)>) -> Answer {
     let mut request = Request::builder()
@@ -333,4 +333,36 @@ async fn a_version_that_is_promoted_behind_a_rewrap_is_under_the_current_key_all
         )
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_rewrap_in_between_does_not_get_in_the_way_of_a_promotion() {
+    let world = crate::rewrap::undriven(500).await;
+    let mut tenant = Tenant::of(&world).await;
+    let upstream = Upstream::start().await.unwrap();
+    for version in 1..=3 {
+        let value = format!("value-number-{version}");
+        tenant.put("thing", &value, &upstream).await;
+    }
+    rebind(&mut tenant).await;
+    let rewrapped = |item: &mut Value| {
+        let revision: u64 = item["revision"]["N"].as_str().unwrap().parse().unwrap();
+        item["revision"]["N"] = json!((revision + 1).to_string());
+    };
+    let promoted = in_between(
+        &tenant,
+        act(&tenant, "1:promote", None),
+        "S#thing",
+        rewrapped,
+    )
+    .await;
+    assert_eq!(promoted.status, 200, "{}", promoted.json());
+    assert_eq!(promoted.json()["revision"], 5);
+    // Another put is no re-wrap: what is current is for the caller to look at again.
+    let put = |item: &mut Value| {
+        rewrapped(item);
+        item["version"]["N"] = json!("2");
+    };
+    let refused = in_between(&tenant, act(&tenant, "2:promote", None), "S#thing", put).await;
+    assert_eq!(got(&refused), (409, "conflict"));
 }

@@ -83,6 +83,8 @@ impl Operation {
         let what = format!("{}, {kind}", self.id);
         let answer = match self.id.as_str() {
             "makeToken" => people.send_for_token(&what, sent).await,
+            // The one route that tells a secret; what it tells is still found nowhere else.
+            "revealSecret" => people.send_for_value(&what, sent).await,
             _ => people.send(&what, sent).await,
         };
         if let Err(why) = self.describes(&people.world.document, &answer) {
@@ -101,7 +103,8 @@ impl Operation {
         let code = answer.header("byok-error");
         let responses = &self.described["responses"];
         let described = match &responses[answer.status.as_str()] {
-            Value::Null if code.is_empty() => &responses["default"],
+            // What is not the broker's own is the upstream's, whatever its status.
+            _ if self.is_via() && code.is_empty() => &responses["default"],
             described => described,
         };
         if described.is_null() {
@@ -142,10 +145,18 @@ impl Operation {
             "bindKey" => plain(Some(json!({"key": people.key}))),
             "putSecret" => puts(people)
                 .into_iter()
+                .chain([revealable(people)])
                 .map(|(name, body)| self.request(people, name, Some(body)))
                 .collect(),
             "showKey" | "checkKey" | "showKeyPolicy" | "listSecrets" | "showSecret"
-            | "listAudit" | "listTokens" => plain(None),
+            | "listVersions" | "listAudit" | "listTokens" => plain(None),
+            "deleteSecret" => {
+                let put = self.another("putSecret", people);
+                let [(_, text), ..] = puts(people);
+                let sent = put.request(people, "to-be-deleted", Some(text));
+                put.send(people, "to be deleted", &sent).await;
+                vec![self.request(people, "to-be-deleted", None)]
+            }
             "lintKeyPolicy" => plain(Some(json!({"statements": [], "grants": [{}]}))),
             "changePolicy" => {
                 let [(_, text), ..] = puts(people);
@@ -176,6 +187,7 @@ impl Operation {
                 sent.path = sent.path.replace(&"A".repeat(43), made["id"].as_str()?);
                 vec![sent]
             }
+            "revealSecret" => vec![self.request(people, "told", None)],
             "useSecret" => ["text", "bytes", "json"]
                 .map(|name| self.request(people, name, Some(outbound(people))))
                 .into(),
@@ -268,6 +280,16 @@ pub(crate) fn puts(people: &People<'_>) -> [(&'static str, Value); 3] {
             json!({"value_json": json, "policy": policy(people, json!({"basic": {"username": "someone"}}))}),
         ),
     ]
+}
+
+/// A secret that may be told to its caller, and goes nowhere.
+fn revealable(people: &People<'_>) -> (&'static str, Value) {
+    let edge = people.edge;
+    let value = format!("a secret that its caller may be told over {edge:?}, and nobody else");
+    people
+        .world
+        .canary(&format!("the secret to tell over {edge:?}"), &value);
+    ("told", json!({"value": value, "policy": {"reveal": true}}))
 }
 
 fn bytes_secret(people: &People<'_>) -> Vec<u8> {
@@ -446,12 +468,14 @@ pub(crate) async fn under_the_runtime(people: &People<'_>) {
                     world.wrong(format!("{what}: {}", answer.status));
                 }
                 let raw = answered.to_string();
-                let kept = match answer.json()["token"].as_str() {
-                    Some(token) => {
+                let body = answer.json();
+                let kept = match (body["token"].as_str(), body["value"].as_str()) {
+                    (Some(token), _) => {
                         world.canary("a token made under the runtime", secret_of(token));
                         told_once(&raw, token)
                     }
-                    None => raw.into_bytes(),
+                    (None, Some(value)) if id == "revealSecret" => told_once(&raw, value),
+                    _ => raw.into_bytes(),
                 };
                 world.keep(&what, kept);
             }

@@ -40,10 +40,18 @@ pub(crate) async fn all(people: &People<'_>, stranger: &People<'_>) {
     let sent = make.request(people, "", Some(json!({"permissions": ["reveal_secrets"]})));
     let made = make.send(people, "without powers", &sent).await.json();
     let powerless = made["token"].as_str().unwrap_or_default().to_owned();
+    // That one has the power to be told a secret; this one has not.
+    let sent = make.request(people, "", Some(json!({"permissions": ["use_secrets"]})));
+    let made = make.send(people, "without the power", &sent).await.json();
+    let user = made["token"].as_str().unwrap_or_default().to_owned();
     for operation in &all {
         let good = operation.good(people).await.into_iter().flatten().next();
         let Some(good) = good else { continue };
-        strangers(people, stranger, operation, &good, &powerless).await;
+        let powerless = match operation.id.as_str() {
+            "revealSecret" => &user,
+            _ => &powerless,
+        };
+        strangers(people, stranger, operation, &good, powerless).await;
         malformed(people, operation, &good).await;
     }
     states(people, &all).await;
@@ -131,11 +139,7 @@ async fn malformed(people: &People<'_>, operation: &Operation, good: &Sent) {
     let wrong = canary(people, "something in the wrong place");
     let elsewhere = format!("http://127.0.0.2:9/?q={}", encoded(&wrong));
     // More than any of them takes, but for a use, which may carry a large body itself.
-    let size = match operation.is_via() {
-        true => 6 * 1024 * 1024 + 64 * 1024,
-        false => 600 * 1024,
-    };
-    let repeated = wrong.repeat(size / wrong.len());
+    let repeated = wrong.repeat(600 * 1024 / wrong.len());
     let bodies = [
         format!("{{\"value\":\"{wrong}"),
         format!("{wrong}{{}}"),
@@ -157,11 +161,10 @@ async fn malformed(people: &People<'_>, operation: &Operation, good: &Sent) {
         json!({"key": people.key, "grant_tokens": wrong}).to_string(),
         repeated,
     ];
-    let last = bodies.len() - 1;
     for (number, body) in bodies.into_iter().enumerate() {
-        // What the pass-through is given is the upstream's to judge, if it is not too large.
+        // What the pass-through is given is the upstream's to judge.
         let takes = operation.described["requestBody"].is_object();
-        if !takes || operation.is_via() && (number != last || good.method == "HEAD") {
+        if !takes || operation.is_via() {
             continue;
         }
         let sent = Sent {
@@ -200,7 +203,7 @@ async fn malformed(people: &People<'_>, operation: &Operation, good: &Sent) {
     }
     if operation.path.contains("{name}") {
         let mut sent = good.clone();
-        for name in ["/text", "/bytes", "/json"] {
+        for name in ["/text", "/bytes", "/json", "/told"] {
             sent.path = sent.path.replace(name, &format!("/{}", encoded(&wrong)));
         }
         operation.send(people, "a canary as the name", &sent).await;
@@ -220,6 +223,7 @@ async fn states(people: &People<'_>, all: &[Operation]) {
         "showSecret",
         "useSecret",
         "passThroughPost",
+        "revealSecret",
         "changePolicy",
     ];
     let all_at_once = async |kind: &str, code: &str| {
@@ -340,7 +344,7 @@ pub(crate) async fn without_audit(people: &People<'_>) {
     down(
         people,
         "without the audit table",
-        &["useSecret", "passThroughPost", "checkKey"],
+        &["useSecret", "passThroughPost", "revealSecret", "checkKey"],
         "audit_unavailable",
     )
     .await;

@@ -360,16 +360,28 @@ impl People<'_> {
             &format!("a token made over {:?}", self.edge),
             secret_of(token),
         );
-        let whole = std::mem::take(&mut answer.body);
-        answer.body = told_once(&String::from_utf8_lossy(&whole), token).into();
-        self.keep(
-            what,
-            &answer,
-            raw.map(|raw| told_once(&raw, token))
-                .map(|raw| String::from_utf8(raw).unwrap()),
-        );
-        answer.body = whole;
+        self.keep_without(what, &mut answer, raw, token);
         answer
+    }
+
+    /// The same, where the answer tells a secret that it may tell.
+    pub(crate) async fn send_for_value(&self, what: &str, sent: &Sent) -> Answer {
+        let (mut answer, raw) = self.exchange(sent).await;
+        let body = answer.json();
+        match body["value"].as_str() {
+            Some(value) => self.keep_without(what, &mut answer, raw, value),
+            None => self.keep(what, &answer, raw),
+        }
+        answer
+    }
+
+    /// Keeps an answer without what it rightly tells, once.
+    fn keep_without(&self, what: &str, answer: &mut Answer, raw: Option<String>, told: &str) {
+        let whole = std::mem::take(&mut answer.body);
+        answer.body = told_once(&String::from_utf8_lossy(&whole), told).into();
+        let raw = raw.map(|raw| String::from_utf8(told_once(&raw, told)).unwrap());
+        self.keep(what, answer, raw);
+        answer.body = whole;
     }
 
     fn keep(&self, what: &str, answer: &Answer, raw: Option<String>) {
@@ -412,10 +424,10 @@ pub(crate) fn secret_of(token: &str) -> &str {
     &token[token.len() - 43..]
 }
 
-/// An answer without the token that it rightly tells, once.
-pub(crate) fn told_once(text: &str, token: &str) -> Vec<u8> {
-    assert_eq!(text.matches(token).count(), 1, "a token is told once");
-    text.replace(token, "").into_bytes()
+/// An answer without the token or the secret that it rightly tells, once.
+pub(crate) fn told_once(text: &str, told: &str) -> Vec<u8> {
+    assert_eq!(text.matches(told).count(), 1, "it is told once");
+    text.replace(told, "").into_bytes()
 }
 
 /// A request as an event.

@@ -107,7 +107,6 @@ fn whoever_changes_a_secret_during_a_re_wrap_no_version_is_lost_and_none_is_left
     }
     if is_large() {
         models.extend(with_writers(&job, 4));
-        models.extend(with_writers(&job, 5));
     }
     nothing_goes_wrong(&models);
 }

@@ -1,5 +1,6 @@
 """Independent clients of the local stack: boto3 as the customer, the operator and a
-thief, and the unmodified packages `openai` and `stripe` through the pass-through.
+thief; and through the pass-through, unmodified, the packages `openai` (which streams),
+`stripe` and `boto3` for S3, and git, against the upstreams of upstreams.py.
 
     clients.py BINARY    target/debug/local
 
@@ -8,22 +9,21 @@ Starts the stack on free ports in a folder of its own, and leaves nothing behind
 
 import base64
 import json
+import os
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
 import openai
 import stripe
+import upstreams
 from botocore.config import Config
-
-OPENAI_KEY = "the-real-key-for-openai-4f1d0b6c8e2a49d7"
-STRIPE_KEY = "the-real-key-for-stripe-9c1b2f7d6e8a4f1d"
+from botocore.exceptions import ClientError
+from upstreams import GIT_KEY, GIT_USER, OPENAI_KEY, REGION, S3_ID, S3_KEY, SECRETS, STRIPE_KEY, Upstream
 
 
 def check(true, what):
@@ -33,46 +33,6 @@ def check(true, what):
 
 def said(text):
     print(f"  {text}", flush=True)
-
-
-class Upstream(BaseHTTPRequestHandler):
-    """Knows the two real keys, and nobody else."""
-
-    protocol_version = "HTTP/1.1"
-    seen = []
-
-    def answer(self):
-        length = int(self.headers.get("content-length") or 0)
-        body = self.rfile.read(length).decode()
-        Upstream.seen.append((self.command, self.path, dict(self.headers), body))
-        key = (self.headers.get("authorization") or "").removeprefix("Bearer ")
-        wanted = OPENAI_KEY if self.path.startswith("/openai/") else STRIPE_KEY
-        if key != wanted:
-            return self.send(401, {"error": {"message": "no such key", "type": "invalid_request_error"}})
-        match self.path.split("?")[0]:
-            case "/openai/v1/chat/completions":
-                asked = json.loads(body)
-                message = {"role": "assistant", "content": asked["messages"][-1]["content"].upper()}
-                self.send(200, {"id": "c", "object": "chat.completion", "created": 1, "model": asked["model"], "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
-            case "/openai/v1/models":
-                self.send(200, {"object": "list", "data": [{"id": "m", "object": "model", "created": 1, "owned_by": "o"}]})
-            case "/v1/customers":
-                self.send(200, {"id": "cus_1", "object": "customer", "description": body})
-            case _:
-                self.send(404, {"error": {"message": "no such thing", "type": "invalid_request_error"}})
-
-    do_GET = do_POST = answer
-
-    def send(self, status, value):
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 class Workspace:
@@ -104,9 +64,7 @@ class Workspace:
 
 
 def main(binary):
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-    upstream.daemon_threads = True
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    upstream = upstreams.serve()
     with tempfile.TemporaryDirectory(prefix="byok-clients-") as folder:
         state = Path(folder) / "state"
         anywhere = "127.0.0.1:0"
@@ -120,18 +78,18 @@ def main(binary):
                 else:
                     log.seek(0)
                     raise SystemExit(f"clients: the stack did not start: {log.read()}")
-                run(json.loads((state / "local.json").read_text()), state, f"http://127.0.0.1:{upstream.server_address[1]}")
+                run(json.loads((state / "local.json").read_text()), state, upstream, Path(folder))
             finally:
                 process.terminate()
                 process.wait(30)
             log.seek(0)
             text = log.read()
             check("answered" in text, "the stack logged nothing")
-            for secret in (OPENAI_KEY, STRIPE_KEY):
+            for secret in SECRETS:
                 check(secret not in text, "a secret is in the log")
 
 
-def run(stack, state, upstream):
+def run(stack, state, upstream, folder):
     def client(service, address, principal):
         keys = stack["principals"][principal]
         return boto3.client(
@@ -219,7 +177,9 @@ def run(stack, state, upstream):
         pass
     said("Encrypt and Decrypt of the customer's own; another context does not open it")
 
-    uses += programs(workspace, kms, key, grant, upstream)
+    uses += aws(workspace, upstream)
+    uses += git(workspace, upstream, folder)
+    uses += programs(workspace, kms, key, grant)
     thief(client("dynamodb", "dynamodb", "operator"))
 
     events = [json.loads(line) for line in (state / "cloudtrail.jsonl").read_text().splitlines()]
@@ -233,7 +193,102 @@ def run(stack, state, upstream):
     said(f"the customer's log has every one of the {uses} uses, by name")
 
 
-def programs(workspace, kms, key, grant, upstream):
+def put_for(workspace, name, value, destination, inject):
+    workspace.must("PUT", f"/secrets/{name}", value | {"policy": {"destinations": [{"url": destination}], "inject": inject}})
+    Upstream.seen.clear()
+
+
+def check_seen(workspace, what):
+    """How many requests reached the upstream, none with the broker's token."""
+    for _, path, headers, body in Upstream.seen:
+        for form in (workspace.token, base64.b64encode(workspace.token.encode()).decode()[:40]):
+            check(form not in json.dumps([path, headers, body]), f"{what}: the broker's token reached the upstream")
+    return len(Upstream.seen)
+
+
+def aws(workspace, upstream):
+    """boto3 with a broker's token for its access key; what it signs is signed anew."""
+    value = {"value_json": {"id": S3_ID, "key": S3_KEY}}
+    sigv4 = {"region": REGION, "service": "s3", "access_key_id": "/id", "secret_access_key": "/key"}
+    put_for(workspace, "s3", value, f"{upstream}/s3/", {"sigv4": sigv4})
+
+    def client(token):
+        return boto3.client(
+            "s3",
+            endpoint_url=f"{workspace.base}/via/s3",
+            region_name="us-east-1",
+            aws_access_key_id=token,
+            aws_secret_access_key="anything",
+            config=Config(
+                s3={"addressing_style": "path"},
+                retries={"total_max_attempts": 1},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    s3 = client(workspace.token)
+    for key, body in (("a b/c+d.txt", b"some text"), ("bytes", bytes(range(256)) * 4096)):
+        s3.put_object(Bucket="bucket", Key=key, Body=body, Metadata={"of": "the client"})
+        check(s3.get_object(Bucket="bucket", Key=key)["Body"].read() == body, f"S3: {key}")
+        check(s3.head_object(Bucket="bucket", Key=key)["ContentLength"] == len(body), f"S3: the length of {key}")
+    try:
+        s3.get_object(Bucket="bucket", Key="absent")
+        check(False, "what is absent was there")
+    except ClientError as error:
+        check(error.response["Error"]["Code"] == "NoSuchKey", f"S3: {error}")
+    try:
+        client("AKIDSTRANGER").get_object(Bucket="bucket", Key="bytes")
+        check(False, "a strange access key worked")
+    except ClientError as error:
+        check(error.response["ResponseMetadata"]["HTTPHeaders"]["byok-error"] == "unauthenticated", f"S3: {error}")
+    seen = check_seen(workspace, "S3")
+    check(seen == 7, f"seven requests reached S3: {seen}")
+    said(f"boto3 {boto3.__version__}: put, get and head objects, each signed anew with the real key")
+    return seen
+
+
+def git(workspace, upstream, folder):
+    """git itself, with a broker's token for its password."""
+    put_for(workspace, "git", {"value": GIT_KEY}, f"{upstream}/git/", {"basic": {"username": GIT_USER}})
+    Upstream.repositories = folder / "repositories"
+    environment = os.environ | {
+        "HOME": str(folder),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com",
+        "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.com",
+    }
+
+    def run_git(*arguments, expected=0):
+        ended = subprocess.run(["git", *arguments], env=environment, capture_output=True, text=True, timeout=60)
+        check(ended.returncode == expected, f"git {arguments[0]}: {ended.returncode} {ended.stderr}")
+        return ended.stdout.strip()
+
+    bare = Upstream.repositories / "project.git"
+    run_git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+    scheme, _, rest = workspace.base.partition("://")
+
+    def url(token):
+        return f"{scheme}://me:{token}@{rest}/via/git/project.git"
+
+    one, two = str(folder / "one"), str(folder / "two")
+    run_git("clone", "--quiet", url(workspace.token), one)
+    # More than git sends in one piece, so that the push is chunked.
+    (Path(one) / "file").write_bytes(os.urandom(3 * 1024 * 1024))
+    run_git("-C", one, "add", "file")
+    run_git("-C", one, "commit", "--quiet", "-m", "a file")
+    run_git("-C", one, "push", "--quiet", "origin", "HEAD:main")
+    run_git("clone", "--quiet", url(workspace.token), two)
+    check((Path(two) / "file").read_bytes() == (Path(one) / "file").read_bytes(), "git: another file came back")
+    run_git("clone", "--quiet", url("nobody"), str(folder / "three"), expected=128)
+    check(any(headers.get("transfer-encoding") == "chunked" for _, _, headers, _ in Upstream.seen), "git: the push was chunked")
+    seen = check_seen(workspace, "git")
+    said(f"{run_git('version')}: clone, push of 3 MiB in chunks, clone, through {seen} uses")
+    return seen
+
+
+def programs(workspace, kms, key, grant):
     """Programs that change their base URL and their API key, and nothing else."""
     via = f"{workspace.base}/via"
     Upstream.seen.clear()
@@ -241,13 +296,17 @@ def programs(workspace, kms, key, grant, upstream):
     answer = chat.chat.completions.create(model="m", messages=[{"role": "user", "content": "hello"}])
     check(answer.choices[0].message.content == "HELLO", f"openai: {answer}")
     check([model.id for model in chat.models.list()] == ["m"], "openai: models")
+    words = []
+    for event in chat.chat.completions.create(model="m", messages=[{"role": "user", "content": "one two"}], stream=True):
+        words.append(event.choices[0].delta.content)
+        Upstream.first_came.set()
+    check(words == ["ONE", "TWO"], f"openai: the events {words}")
+    said("openai streams: its first event arrives before the upstream sends the second")
 
     stripe.api_base, stripe.api_key = f"{via}/stripe", workspace.token
     customer = stripe.Customer.create(description="a & b", email="a@example.com")
     check(customer.id == "cus_1" and "email=a%40example.com" in customer.description, f"stripe: {customer}")
-    check(len(Upstream.seen) == 3, "three requests reached the upstream")
-    for _, path, headers, body in Upstream.seen:
-        check(workspace.token not in json.dumps([path, headers, body]), "the broker's token reached the upstream")
+    check(check_seen(workspace, "openai and stripe") == 4, "four requests reached the upstream")
 
     strange = openai.OpenAI(base_url=f"{via}/openai/", api_key=workspace.token[:-1] + ("A" if workspace.token[-1] != "A" else "B"))
     try:
@@ -268,10 +327,10 @@ def programs(workspace, kms, key, grant, upstream):
         check(False, "a revoked key worked")
     except stripe.StripeError as error:
         check(error.http_status == 424 and '"key_access_denied"' in error.http_body, f"stripe: {error}")
-    check(len(Upstream.seen) == 3, "nothing reached the upstream after the cut")
+    check(len(Upstream.seen) == 4, "nothing reached the upstream after the cut")
     kms.create_grant(KeyId=key, **grant)
     said(f"openai {openai.VERSION} and stripe {stripe.VERSION} through the pass-through; both are cut by RevokeGrant")
-    return 3
+    return 4
 
 
 def thief(tables):
@@ -283,7 +342,7 @@ def thief(tables):
     # Binary attributes as they are, and as text.
     stored = json.dumps(items, default=lambda value: (bytes(value) if not isinstance(value, bytes) else value).decode("latin-1"))
     check("S#openai" in stored, "the secrets' records are there")
-    for secret in (OPENAI_KEY, STRIPE_KEY):
+    for secret in SECRETS:
         for form in (secret, secret[-16:], base64.b64encode(secret.encode()).decode().rstrip("="), secret.encode().hex()):
             check(form not in stored, "a secret is in the tables")
     said(f"{len(items)} records in both tables, none with a secret in it")

@@ -222,7 +222,9 @@ fn the_environment_is_read_in_one_place() {
     let elsewhere: Vec<_> = ["shared", "functions"]
         .into_iter()
         .flat_map(|folder| files(folder, &[".rs"]))
-        .filter(|(path, text)| text.contains("env::var") && !path.contains("/tests/"))
+        .filter(|(path, text)| {
+            text.contains("env::var") && !path.contains("/tests/") && !path.contains("/benches/")
+        })
         .map(|(path, _)| path)
         .filter(|path| path != "shared/api/src/settings.rs")
         .collect();

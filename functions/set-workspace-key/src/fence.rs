@@ -11,7 +11,7 @@ use api::Problem;
 use envelope::{
     EncryptionContext, Job, KeyName, KmsFailure, KmsOperation, Refusal, WorkspaceId, kms::Asked,
 };
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use std::fmt::Write;
 use store::Grade;
 
@@ -97,7 +97,8 @@ impl SetWorkspaceKey {
                 Err(failure) => Err(failure),
             }
         });
-        try_join_all(asking).await
+        // All are asked at once; of several failures the first job's is told.
+        join_all(asking).await.into_iter().collect()
     }
 
     /// Asks for every job in contexts that are not the workspace's.

@@ -135,7 +135,6 @@ impl Call {
 
     /// The body as it arrives, for who passes it on. A use case asks for it only once
     /// the caller is admitted.
-    #[must_use]
     pub fn into_body(self) -> Body {
         self.body
     }

@@ -37,7 +37,6 @@ impl Macs {
     }
 
     /// Begins to check records, all at once.
-    #[must_use]
     pub fn verify(&self, records: Vec<Attested>) -> Verifying {
         let (tell, told) = watch::channel(None);
         let macs = self.clone();

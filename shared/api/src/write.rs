@@ -144,7 +144,7 @@ impl Admitted {
             fingerprint,
             status: status.as_u16(),
             answer: serde_json::to_string(answer).unwrap_or_default(),
-            etag: etag.map(|revision| tag(revision)),
+            etag: etag.map(tag),
             expires_at: self.now + REMEMBERED,
         })
     }

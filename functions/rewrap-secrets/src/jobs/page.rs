@@ -103,6 +103,10 @@ pub(super) struct Mover<'a> {
 }
 
 /// What became of one wrap.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a page holds a few hundred, and nearly all are moves"
+)]
 enum Treated {
     Move(WrapItem, WrappedDataKey),
     Would,

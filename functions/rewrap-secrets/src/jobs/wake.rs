@@ -83,7 +83,7 @@ impl RewrapSecrets {
         let runs = stream::iter(distinct).map(|(found, sequence)| async move {
             let outcome = self.run_one(found, |job| job.handoff, until).await;
             outcome
-                .is_err_and(|code| is_transient(code))
+                .is_err_and(is_transient)
                 .then_some(sequence)
         });
         let again: Vec<Value> = runs

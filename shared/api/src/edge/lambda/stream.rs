@@ -25,6 +25,7 @@ use lambda_runtime::Error;
 use lambda_runtime_api_client::{Client, body::Body as Sent};
 use serde_json::Value;
 use std::{
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
@@ -96,17 +97,20 @@ async fn answer(routes: &Router, event: &[u8]) -> Response {
 fn streamed(response: Response) -> Streamed {
     let (parts, body) = response.into_parts();
     let prelude = Value::Object(head(parts.status.as_u16(), &parts.headers));
-    let mut prelude = prelude.to_string().into_bytes();
-    prelude.extend_from_slice(&DELIMITER);
     Streamed {
-        prelude: Some(prelude.into()),
+        before: VecDeque::from([
+            Bytes::from(prelude.to_string()),
+            Bytes::from_static(&DELIMITER),
+        ]),
         body: Some(body),
     }
 }
 
 /// The prelude, then the body; an error in it becomes Lambda's trailers.
 struct Streamed {
-    prelude: Option<Bytes>,
+    /// The prelude and the delimiter, each in a chunk of its own: `cargo lambda watch`
+    /// reads no others.
+    before: VecDeque<Bytes>,
     /// Gone once it has ended: what it carries is let go then.
     body: Option<Answer>,
 }
@@ -120,8 +124,8 @@ impl Body for Streamed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        if let Some(prelude) = this.prelude.take() {
-            return Poll::Ready(Some(Ok(Frame::data(prelude))));
+        if let Some(piece) = this.before.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         loop {
             let Some(body) = &mut this.body else {
