@@ -9,7 +9,7 @@
 //! - `http`: over a connection to the served port;
 //! - `lambda`: to the functions themselves, under `cargo lambda watch` on
 //!   `BYOK_TEST_LAMBDA`, which expect the KMS and the tables on `BYOK_TEST_KMS` and
-//!   `BYOK_TEST_DYNAMODB`. The pass-through goes to its function URL, as on AWS. A
+//!   `BYOK_TEST_DYNAMODB`, with the state in `BYOK_TEST_STATE`. The pass-through goes to its function URL, as on AWS. A
 //!   stack of one test's own has other ports, clocks or names than those functions
 //!   know, so its requests go into the router all the same.
 
@@ -78,8 +78,12 @@ impl World {
                 .build()
                 .unwrap();
             let handle = runtime.handle().clone();
-            let folder = Folder::fresh();
             let edge = Edge::from_env();
+            let folder = match edge {
+                // The functions know the deployment's own keys, which are of this state.
+                Edge::Lambda(_) => Folder(std::env::var_os("BYOK_TEST_STATE").unwrap().into()),
+                Edge::Router | Edge::Http => Folder::fresh(),
+            };
             let mut config = StackConfig::on_free_ports(&folder.0);
             if matches!(edge, Edge::Lambda(_)) {
                 config.kms = address("BYOK_TEST_KMS");

@@ -2,7 +2,7 @@
 //!
 //! A secret has at most so many, a workspace so many, and no more than are still free:
 //! the fuller the process, the less a workspace may hold. One noisy workspace alone gets
-//! half of all at the most, two a third each, and there is always a seat for who has none
+//! half of all at the most, two a third each, and as long as any is free, who has none gets it
 //! (dynamic thresholds: A. K. Choudhury and E. L. Hahne, "Dynamic queue length thresholds
 //! for shared-memory packet switches", IEEE/ACM Transactions on Networking 6(2), 1998).
 //!

@@ -2,7 +2,7 @@
 //! the job goes on by itself, loses nothing, leaves nothing behind, and moves each wrap once.
 //!
 //! A thousand secrets of three versions each by default, which takes a minute on two cores; all of
-//! ten thousand, in which every name is used through the API afterwards too, with
+//! ten thousand, in which every name is used through the API afterwards too (a quarter of an hour), with
 //!
 //! ```text
 //! BYOK_TEST_REWRAP=10000 cargo test -p local --test program rewraps -- --nocapture

@@ -1,12 +1,15 @@
 //! What every route's documentation says the same way: who is asking, which
 //! parameters, which problems. Each function documents its own bodies.
 
+mod policy;
+
+pub use policy::Policy;
+
 use crate::{Code, Problem};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{
-    IntoParams, ToSchema,
+    IntoParams,
     openapi::{
         Components, Content, Header, Info, License, OpenApi, Ref, RefOr, Response, ResponseBuilder,
         Server, Type,
@@ -86,101 +89,20 @@ pub struct IfMatch {
     if_match: Option<String>,
 }
 
-/// Where a secret may go and how it is put there. Every field may be left out;
-/// without a destination there is no use. An answer has all of them, in their
-/// canonical form, and the secret's expiry.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Policy {
-    /// At most 16. The pass-through goes to the first.
-    #[schema(required = false)]
-    destinations: Vec<Destination>,
-    /// `Authorization: Bearer {secret}`, if left out.
-    #[schema(required = false)]
-    inject: Inject,
-    /// Whether the value may be given back to a caller; false, if left out.
-    #[schema(required = false)]
-    reveal: bool,
-    /// In answers only: from when on the secret is used no more.
-    #[schema(read_only, format = DateTime)]
-    expires_at: Option<String>,
-}
-
-/// A URL and everything under it, whole path segments at a time.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Destination {
-    #[schema(example = "https://api.example.com/v1/")]
-    url: String,
-    /// All seven, if left out.
-    #[schema(required = false)]
-    methods: Vec<Method>,
-}
-
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-enum Method {
-    Get,
-    Head,
-    Post,
-    Put,
-    Patch,
-    Delete,
-    Options,
-}
-
-/// The slot that the secret is put into: a header, the password of Basic, a
-/// parameter of the query, a cookie, a field of a form, a value of a JSON body, or one
-/// segment behind the destination's path.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-enum Inject {
-    Header {
-        header: String,
-        /// `{secret}`, if left out.
-        #[schema(required = false, example = "Bearer {secret}")]
-        format: String,
-    },
-    Basic {
-        basic: Username,
-    },
-    Query {
-        query: String,
-    },
-    Cookie {
-        cookie: String,
-    },
-    Form {
-        form: String,
-    },
-    JsonPointer {
-        /// RFC 6901, to a value that the caller's body has; it is replaced.
-        #[schema(example = "/auth/key")]
-        json_pointer: String,
-    },
-    Path {
-        /// With `{secret}` once.
-        #[schema(example = "bot{secret}")]
-        path: String,
-    },
-}
-
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Username {
-    username: String,
-}
-
 /// The problems of a route, by status: these, and those that every route can answer.
 #[must_use]
 pub fn problems(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
-    const ALWAYS: [Code; 7] = [
+    // KMS is asked by every route: for the MACs of the token and of the binding.
+    const ALWAYS: [Code; 10] = [
         Code::InvalidRequest,
         Code::Unauthenticated,
         Code::NotFound,
         Code::MethodNotAllowed,
+        Code::KmsThrottled,
         Code::IntegrityFailure,
         Code::Internal,
+        Code::KmsUnavailable,
+        Code::BrokerMisconfigured,
         Code::StoreUnavailable,
     ];
     let mut by_status: BTreeMap<StatusCode, Vec<Code>> = BTreeMap::new();

@@ -82,9 +82,7 @@ impl RewrapSecrets {
         let distinct = distinct_jobs(event)?;
         let runs = stream::iter(distinct).map(|(found, sequence)| async move {
             let outcome = self.run_one(found, |job| job.handoff, until).await;
-            outcome
-                .is_err_and(is_transient)
-                .then_some(sequence)
+            outcome.is_err_and(is_transient).then_some(sequence)
         });
         let again: Vec<Value> = runs
             .buffer_unordered(AT_ONCE)
