@@ -65,12 +65,12 @@ impl Cloud {
         check_whole(&config.state)?;
         let principals = Role::ALL.map(Role::principal).to_vec();
         let kms = LocalKms::open(Config::new(&config.state, principals))?;
-        let keys = DeploymentKeys::ensure(&kms, config.deployment_key)?;
         let path = config.state.join("broker.sqlite");
         if !path.exists() {
             make_tables(&path).await?;
         }
         let database = open_tables(&path)?;
+        let keys = DeploymentKeys::ensure(&kms, config.deployment_key)?;
 
         let mut servers = Servers::new();
         let served = kms.clone();

@@ -117,25 +117,21 @@ fn ensure(kms: &LocalKms, resource: &str) -> Result<KeyArn, KeysError> {
         kms.call(Role::Operator.access_key_id(), REGION, operation, input)
     };
     let alias = format!("alias/byok-{resource}");
-    let known = match call("DescribeKey", json!({"KeyId": alias})) {
-        Ok(known) => known,
-        Err(error) if error.code == "NotFoundException" => {
-            let properties = &template()["Resources"][resource]["Properties"];
-            let mut input = json!({"Description": properties["Description"]});
-            for name in ["KeySpec", "KeyUsage"] {
-                if !properties[name].is_null() {
-                    input[name] = properties[name].clone();
-                }
-            }
-            let made = call("CreateKey", input)?;
-            call(
-                "CreateAlias",
-                json!({"AliasName": alias, "TargetKeyId": made["KeyMetadata"]["KeyId"]}),
-            )?;
-            made
+    if let Some(known) = kms.key_of_alias(BROKER_ACCOUNT, REGION, &alias) {
+        return Ok(KeyArn::parse(&known)?);
+    }
+    let properties = &template()["Resources"][resource]["Properties"];
+    let mut input = json!({"Description": properties["Description"]});
+    for name in ["KeySpec", "KeyUsage"] {
+        if !properties[name].is_null() {
+            input[name] = properties[name].clone();
         }
-        Err(error) => return Err(error.into()),
-    };
-    let arn = known["KeyMetadata"]["Arn"].as_str().unwrap_or_default();
+    }
+    let made = call("CreateKey", input)?;
+    call(
+        "CreateAlias",
+        json!({"AliasName": alias, "TargetKeyId": made["KeyMetadata"]["KeyId"]}),
+    )?;
+    let arn = made["KeyMetadata"]["Arn"].as_str().unwrap_or_default();
     Ok(KeyArn::parse(arn)?)
 }

@@ -409,3 +409,73 @@ async fn a_check_that_cannot_be_asked_is_no_pass_and_no_forgery() {
     // What was verified before stays so: the bytes are the same.
     assert_eq!(tenant.use_once("thing", &upstream).await.status, 200);
 }
+
+#[tokio::test]
+async fn widening_the_policy_of_the_current_version_for_the_use_of_an_earlier_one() {
+    let tenant = Tenant::new().await;
+    let (narrow, wide) = (
+        Upstream::start().await.unwrap(),
+        Upstream::start().await.unwrap(),
+    );
+    let both = json!({"value": "the-first-value", "policy": {"destinations": [{"url": narrow.url("/")}, {"url": wide.url("/")}]}});
+    let put = tenant.call("PUT", "/secrets/thing", Some(both)).await;
+    assert_eq!(put.status, 201);
+    tenant.put("thing", "the-second-value", &narrow).await;
+    let first = |upstream: &Upstream| {
+        let body =
+            json!({"version": 1, "request": {"method": "GET", "url": upstream.url("/v1/thing")}});
+        tenant.call("POST", "/secrets/thing/use", Some(body))
+    };
+    assert_eq!(first(&narrow).await.status, 200);
+    assert_eq!(got(&first(&wide).await), (403, "destination_denied"));
+    let mut head = item(&tenant, "S#thing").await;
+    head["policy"] = item(&tenant, "V#thing#0000001").await["policy"].clone();
+    write(tenant.world, &head).await;
+    assert_eq!(got(&first(&wide).await), FORGED);
+    assert!(wide.take().is_empty());
+}
+
+#[tokio::test]
+async fn making_up_what_a_repeated_request_is_answered() {
+    let (tenant, upstream) = victim(World::shared()).await;
+    let repeated = |method: &'static str, path: &'static str, key: &'static str| {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(tenant.path(path))
+            .header("authorization", format!("Bearer {}", tenant.token))
+            .header("idempotency-key", key)
+            .body(http_body_util::Full::new(bytes::Bytes::new()));
+        tenant.world.send(request.unwrap())
+    };
+    let promoted = repeated("POST", "/secrets/thing/versions/1:promote", "one").await;
+    assert_eq!(promoted.status, 200, "{}", promoted.json());
+    let again = repeated("POST", "/secrets/thing/versions/1:promote", "one").await;
+    assert_eq!(again.body, promoted.body);
+    let id = |key: &str| {
+        let token = api::Token::parse(&tenant.token).unwrap().id();
+        format!("I#{}", store::IdempotencyId::of(&token, key).as_str())
+    };
+    let real = item(&tenant, &id("one")).await;
+    let mut copied = real.clone();
+    copied["sk"] = json!({"S": id("two")});
+    let changed = |name: &str, value: Value| {
+        let mut item = real.clone();
+        item[name] = value;
+        item
+    };
+    for (forged, key) in [
+        (copied, "two"),
+        (
+            changed("answer", json!({"S": "{\"state\":\"done\"}"})),
+            "one",
+        ),
+        (changed("status", json!({"N": "204"})), "one"),
+        (changed("ttl", json!({"N": "253402300799"})), "one"),
+        (changed("etag", json!({"S": "\"7\""})), "one"),
+    ] {
+        write(tenant.world, &forged).await;
+        let answer = repeated("POST", "/secrets/thing/versions/1:promote", key).await;
+        assert_eq!(got(&answer), FORGED, "{forged}: {}", answer.json());
+    }
+    drop(upstream);
+}

@@ -57,7 +57,7 @@ async fn a_key_without_any_fence_is_refused_and_nothing_is_done_with_it() {
     assert_eq!(got(&refused), (424, "key_permissive"), "{}", refused.json());
     let problem = refused.json();
     assert_eq!(problem["grade"], "permissive");
-    assert_eq!(problem["open"].as_array().unwrap().len(), 12, "{problem}");
+    assert_eq!(problem["open"].as_array().unwrap().len(), 24, "{problem}");
     assert_eq!(succeeded(tenant.world, &tenant), Vec::<Value>::new());
     assert_eq!(tenant.call("GET", "/key", None).await.json(), before);
     // The statements that were named mend it.
@@ -184,7 +184,7 @@ async fn the_proof_is_stored_as_evidence_and_a_check_renews_it() {
         .collect();
     let expected = [
         ("another workspace's", "denied"),
-        ("a workspace's of a longer name", "denied"),
+        ("a workspace's of a similar name", "denied"),
         ("none", "denied"),
         ("own", "allowed"),
         ("own", "done"),

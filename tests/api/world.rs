@@ -324,7 +324,7 @@ impl<'w> Tenant<'w> {
     /// A workspace with a customer's key that is neither granted nor bound.
     pub(crate) async fn unbound(world: &'w World) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tenant-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!("tenant-{}-x", NUMBER.fetch_add(1, Ordering::Relaxed));
         let answer = open(world, &json!({"workspace": name})).await;
         let customer = world.stack.customer(Role::Customer);
         let key = customer.create_key().unwrap();

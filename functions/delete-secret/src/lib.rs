@@ -8,11 +8,12 @@
 //! It holds no right to any customer's key.
 
 use api::{
-    Api, Call, Code, Need, Preconditions, Problem, idempotency_key, no_content,
+    Admitted, Api, Call, Code, Need, Preconditions, Problem, idempotency_key, no_content,
     openapi::{IdempotencyKey, IfMatch, OfSecret},
     outcome, problems,
 };
 use axum::{extract::State, response::Response};
+use envelope::SecretName;
 use http::StatusCode;
 use std::sync::Arc;
 use store::{AuditKind, AuditRecord, Head, Permission};
@@ -53,7 +54,14 @@ async fn delete(State(this): State<Arc<DeleteSecret>>, call: Call) -> Result<Res
     key?;
     let preconditions = preconditions?;
     let fingerprint = call.fingerprint(&admitted.caller, &[]);
-    if let Some(answer) = admitted.replayed(&fingerprint)? {
+    let replayed = admitted.replayed(&fingerprint)?;
+    if let Some(answer) = replayed {
+        // The tombstone may be all that the first time came to.
+        if let (Some(name), Some(head @ Head::Deleted(_))) =
+            (&admitted.secret, &admitted.records.head)
+        {
+            this.finish(&admitted, &call.request_id, name, head).await?;
+        }
         return Ok(answer);
     }
     let absent = || Problem::new(Code::NotFound);
@@ -68,7 +76,7 @@ async fn delete(State(this): State<Arc<DeleteSecret>>, call: Call) -> Result<Res
     };
     let remembered = admitted.remember(fingerprint, StatusCode::NO_CONTENT, &(), None);
     let (workspace, stamp) = (&admitted.caller.workspace, head.stamp());
-    // Of a tombstone it deletes what an interrupted deletion left.
+    // Of a tombstone it deletes what an interrupted deletion left, and writes nothing.
     this.api
         .store
         .delete_secret(workspace, name, &stamp, remembered.as_ref(), &audit)
@@ -76,5 +84,24 @@ async fn delete(State(this): State<Arc<DeleteSecret>>, call: Call) -> Result<Res
     match head {
         Head::Live(_) => Ok(no_content()),
         Head::Deleted(_) => Err(absent()),
+    }
+}
+
+impl DeleteSecret {
+    /// Deletes what an interrupted deletion left below a tombstone.
+    async fn finish(
+        &self,
+        admitted: &Admitted,
+        request_id: &str,
+        name: &SecretName,
+        head: &Head,
+    ) -> Result<(), Problem> {
+        let audit = admitted.audit(AuditKind::Delete, request_id);
+        let (workspace, stamp) = (&admitted.caller.workspace, head.stamp());
+        let store = &self.api.store;
+        store
+            .delete_secret(workspace, name, &stamp, None, &audit)
+            .await?;
+        Ok(())
     }
 }

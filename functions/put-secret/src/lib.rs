@@ -16,7 +16,6 @@ use api::{
     Admitted, Api, Call, Code, Fingerprint, Need, Preconditions, Problem, Verifying, current_kek,
     idempotency_key, json_at, note_secret,
     openapi::{IdempotencyKey, IfMatch, OfSecret},
-    replay,
 };
 use axum::{extract::State, response::Response};
 use envelope::{EncryptionContext, KeyArn, Place, SecretName, kms::Wrap, seal};
@@ -203,7 +202,7 @@ impl PutSecret {
             // The same request may have won elsewhere: then its answer is the answer.
             let known = records.idempotency.as_ref();
             if let Some(known) = known.filter(|known| !known.is_expired(admitted.now)) {
-                return replay(known, &fingerprint);
+                return admitted.caller.replay(known, &fingerprint);
             }
             let same_number = Head::next_version(records.head.as_ref()) == Some(new.version);
             if which != Which::Head || !same_number || preconditions.any() {

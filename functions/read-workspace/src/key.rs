@@ -2,10 +2,10 @@
 //! be, and what still sits under which key.
 //!
 //! A former key is safe to disable once nothing sits under it and nothing can come to: a
-//! put commits only under the binding that it was wrapped under, and a version comes back
-//! from the archive with a new wrap only. So what is counted after the binding was read, heads
-//! before archives, misses nothing. Where there is too much to count in one answer, a
-//! re-wrap that has verified every item under this very binding says the same.
+//! put, and a move, commits only under the binding that it was wrapped under, and a version
+//! comes back from the archive with a new wrap only. What a record says of its own wrap is no
+//! proof, and a count of it none either: the verdict is yes only where a re-wrap, whose record
+//! is authentic, has asked KMS about every item under this very binding.
 
 use crate::{
     ReadWorkspace,
@@ -77,11 +77,7 @@ impl ReadWorkspace {
     async fn usage(&self, admitted: &Admitted, binding: &Binding) -> Result<KeyUsage, Problem> {
         let workspace = &admitted.caller.workspace;
         let counts = self.api.store.count_wraps(workspace, COUNTED_MAX).await?;
-        let moved = if counts.complete {
-            false
-        } else {
-            self.all_moved(admitted, binding).await?
-        };
+        let moved = self.all_moved(admitted, binding).await?;
         let former = binding
             .former
             .iter()
@@ -110,7 +106,9 @@ impl ReadWorkspace {
         for (job, attested) in self.api.store.list_jobs(workspace, JOBS).await? {
             let done = job.state == JobState::Done
                 && !job.dry_run
-                && job.binding_revision == binding.revision;
+                && job.binding_revision == binding.revision
+                // A revision of an older binding that was put back is not this one's.
+                && job.created_at >= binding.changed_at;
             if done {
                 self.check_job
                     .check(&attested.record(), attested.mac(), MAC_TIME)
@@ -125,19 +123,14 @@ impl ReadWorkspace {
 fn verdict(key: &KeyArn, counts: &WrapCounts, moved: bool) -> FormerKey {
     let under = counts.by_key.iter().filter(|count| count.key == *key);
     let versions: u64 = under.map(|count| count.versions).sum();
-    let (safe_to_disable, because) = match (versions, counts.complete, moved) {
-        (0, true, _) => (
+    let (safe_to_disable, because) = match (versions, moved) {
+        (0, true) => (
             true,
-            "Nothing sits under it, and nothing can come to.".to_owned(),
+            "A re-wrap has verified that everything lies under the current key.".to_owned(),
         ),
-        (0, false, true) => (
-            true,
-            "A re-wrap under the current binding has verified that everything was moved."
-                .to_owned(),
-        ),
-        (0, false, false) => (
+        (0, false) => (
             false,
-            "There is too much to count here. A re-wrap verifies all of it: POST …/rewraps."
+            "Nothing was counted under it. A re-wrap asks KMS about every item: POST …/rewraps."
                 .to_owned(),
         ),
         (1, ..) => (

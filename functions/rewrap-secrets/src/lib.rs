@@ -16,7 +16,7 @@ mod policy;
 mod schema;
 mod versions;
 
-use api::{Admitted, Api, Fingerprint, Problem, edge::Invoke, keks, outcome, replay};
+use api::{Admitted, Api, Fingerprint, Problem, edge::Invoke, keks, outcome};
 use axum::response::Response;
 use envelope::{
     EncryptionContext, KeyArn, Place, PolicyDigest, SecretName, SecretVersion, WorkspaceId,
@@ -119,7 +119,10 @@ impl RewrapSecrets {
         let records = self.api.read_again(&admitted.caller, wanted).await?;
         let known = records.idempotency.as_ref();
         match known.filter(|known| !known.is_expired(admitted.now)) {
-            Some(known) => replay(known, fingerprint).map(Afterwards::Answered),
+            Some(known) => admitted
+                .caller
+                .replay(known, fingerprint)
+                .map(Afterwards::Answered),
             None => Ok(Afterwards::Now(Box::new(records))),
         }
     }

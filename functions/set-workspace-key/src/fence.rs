@@ -22,7 +22,7 @@ pub(crate) enum Whose {
     Own,
     /// That of a workspace of another name.
     Another,
-    /// That of a workspace whose name begins with this one's, for a fence with a wildcard.
+    /// That of a workspace whose name is nearly this one's, for a fence with a wildcard.
     Neighbour,
     /// No context at all.
     None,
@@ -33,7 +33,7 @@ impl Whose {
         match self {
             Self::Own => "own",
             Self::Another => "another workspace's",
-            Self::Neighbour => "a workspace's of a longer name",
+            Self::Neighbour => "a workspace's of a similar name",
             Self::None => "none",
         }
     }
@@ -114,17 +114,15 @@ impl SetWorkspaceKey {
         let broker = &self.api.broker;
         let own = EncryptionContext::probe(broker, workspace);
         let another = EncryptionContext::probe(broker, &another_workspace());
-        let neighbour = neighbour(workspace).map(|name| EncryptionContext::probe(broker, &name));
+        let neighbours = neighbours(workspace).map(|name| EncryptionContext::probe(broker, &name));
+        let neighbours: Vec<_> = neighbours.collect();
         let own = Some(&own);
+        let foreign = neighbours
+            .iter()
+            .map(|context| (Whose::Neighbour, Some(context)))
+            .chain([(Whose::Another, Some(&another)), (Whose::None, None)]);
         let mut asking = Vec::new();
-        for (whose, context) in [
-            (Whose::Another, Some(&another)),
-            (Whose::Neighbour, neighbour.as_ref()),
-            (Whose::None, None),
-        ] {
-            if whose == Whose::Neighbour && context.is_none() {
-                continue;
-            }
+        for (whose, context) in foreign {
             for (job, asked) in [
                 (Job::Put, Asked::GenerateDataKey(context)),
                 (Job::Use, Asked::Decrypt(context)),
@@ -204,9 +202,21 @@ fn another_workspace() -> WorkspaceId {
     WorkspaceId::parse(&name).expect("letters, hyphens and digits, beginning with a letter")
 }
 
-/// A name that begins with the workspace's own; none where that is as long as a name can be.
-fn neighbour(workspace: &WorkspaceId) -> Option<WorkspaceId> {
-    WorkspaceId::parse(&format!("{workspace}0")).ok()
+/// Names that a wildcard at the end, at the beginning or within the workspace's own would
+/// match; without those that are longer than a name can be.
+fn neighbours(workspace: &WorkspaceId) -> impl Iterator<Item = WorkspaceId> {
+    let own = workspace.as_str();
+    let (rest, last) = own.split_at(own.len() - 1);
+    let other = if last == "0" { "1" } else { "0" };
+    let first = if own.starts_with('a') { "b" } else { "a" };
+    [
+        format!("{own}0"),
+        format!("a{own}"),
+        format!("{rest}{other}"),
+        format!("{first}{}", &own[1..]),
+    ]
+    .into_iter()
+    .filter_map(|name| WorkspaceId::parse(&name).ok())
 }
 
 #[cfg(test)]
@@ -217,8 +227,12 @@ mod tests {
     fn probes_go_under_names_that_are_not_the_workspaces() {
         let workspace = WorkspaceId::parse("acme").unwrap();
         assert_ne!(another_workspace(), another_workspace());
-        assert_eq!(neighbour(&workspace).unwrap().as_str(), "acme0");
-        let longest = WorkspaceId::parse(&"a".repeat(63)).unwrap();
-        assert!(neighbour(&longest).is_none());
+        let names = |workspace| -> Vec<String> {
+            neighbours(workspace).map(|name| name.to_string()).collect()
+        };
+        assert_eq!(names(&workspace), ["acme0", "aacme", "acm0", "bcme"]);
+        let longest = WorkspaceId::parse(&"z0".repeat(32)[..63]).unwrap();
+        assert_eq!(names(&longest).len(), 2);
+        assert!(!names(&longest).contains(&longest.to_string()));
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct ProvenKey<'a> {
 pub(crate) struct Probe {
     pub(crate) operation: &'static str,
     /// The encryption context that it went under: `own`, `another workspace's`, `a workspace's
-    /// of a longer name`, `none`. DescribeKey takes none.
+    /// of a similar name`, `none`. DescribeKey takes none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) context: Option<&'static str>,
     /// `done`, or of a dry run `allowed` or `denied`; of DescribeKey also `unanswered`.

@@ -26,6 +26,7 @@ use egress::{
 };
 use envelope::{
     EncryptionContext, KeyArn, Place, PolicyDigest, SecretBytes, SecretName, SecretVersion,
+    WrappedDataKey,
     kms::{KmsCall, UnwrapRequest},
     open,
 };
@@ -54,6 +55,8 @@ pub(crate) struct Found {
     place: Place,
     /// The version's own policy, and the head's where that is another version.
     pub(crate) policies: Vec<Policy>,
+    /// What vouches for the head's policy, where that is another version: its own wrap.
+    head: Option<(WrappedDataKey, EncryptionContext)>,
 }
 
 impl UseSecret {
@@ -212,9 +215,19 @@ impl UseSecret {
             Some(version) if version != head.stored.version => earlier(records)?.clone(),
             _ => head.stored.clone(),
         };
+        let place = |version| Place {
+            broker: self.api.broker.clone(),
+            workspace: admitted.caller.workspace.clone(),
+            name: name.clone(),
+            version,
+        };
         let mut policies = vec![policy(&stored)?];
+        let mut vouching = None;
         if stored.version != head.stored.version {
             policies.push(policy(&head.stored)?);
+            let digest = PolicyDigest::of(head.stored.policy.as_bytes());
+            let context = EncryptionContext::new(&place(head.stored.version), &digest);
+            vouching = Some((head.stored.wrapped.clone(), context));
         }
         // The expiry that counts is the one within the policy, which the customer's KMS binds.
         if policies
@@ -223,17 +236,12 @@ impl UseSecret {
         {
             return Err(Problem::new(Code::SecretExpired));
         }
-        let place = Place {
-            broker: self.api.broker.clone(),
-            workspace: admitted.caller.workspace.clone(),
-            name: name.clone(),
-            version: stored.version,
-        };
         Ok(Found {
             name: name.clone(),
+            place: place(stored.version),
             stored,
-            place,
             policies,
+            head: vouching,
         })
     }
 
@@ -245,6 +253,9 @@ impl UseSecret {
         version: Option<SecretVersion>,
     ) -> Result<Found, Problem> {
         let records = self.read_again(admitted, name, version).await?;
+        if records.freeze.as_ref().is_some_and(|freeze| freeze.frozen) {
+            return Err(Problem::new(Code::WorkspaceFrozen));
+        }
         self.find(admitted, &records, name, version)
     }
 
@@ -277,7 +288,9 @@ impl UseSecret {
         until: Instant,
     ) -> Result<SecretBytes, Problem> {
         let mut keys = self.keys(admitted.binding()?);
-        if !keys.contains(&found.stored.wrapped.key) {
+        let of_the_head = found.head.as_ref().map(|(wrapped, _)| &wrapped.key);
+        let mut needed = of_the_head.into_iter().chain([&found.stored.wrapped.key]);
+        if !needed.all(|key| keys.contains(key)) {
             // A re-bind between the two records of one read; no call is made for an unknown key.
             let again = self.read_again(admitted, &found.name, None).await?;
             keys = again
@@ -291,18 +304,20 @@ impl UseSecret {
         );
         let receipt = intent.entry.id.to_string();
         let until = until.min(Instant::now() + KMS_TIME);
+        let time = until.saturating_duration_since(Instant::now());
         let request = UnwrapRequest {
             wrapped: &found.stored.wrapped,
             context: &context,
             allowed: &keys,
             receipt: Some(&receipt),
             grant_tokens: &[],
-            time: until.saturating_duration_since(Instant::now()),
+            time,
         };
-        let (unwrapped, stored, passed) = tokio::join!(
+        let (unwrapped, stored, passed, vouched) = tokio::join!(
             self.unwrap.unwrap(request),
             intent.begin(until),
-            verifying.passed()
+            verifying.passed(),
+            self.vouch(found, &keys, time),
         );
         tracing::Span::current().record(
             "kms_calls",
@@ -317,7 +332,7 @@ impl UseSecret {
         let problem = match unwrapped {
             Ok(unwrapped) => {
                 intent.kms = Some(unwrapped.call);
-                match passed {
+                match passed.and(vouched) {
                     // On the word of a forged record nothing is opened; the attempt stands in the trail.
                     Err(problem) => problem,
                     Ok(()) => match open(&found.stored.sealed, unwrapped.key, &found.place) {
@@ -335,6 +350,24 @@ impl UseSecret {
         outcome.kms_attempts.extend(attempts);
         intent.finish_with(outcome).await;
         Err(problem)
+    }
+
+    /// An earlier version is used under the head's policy as well, for which only the head's
+    /// own wrap vouches: KMS is asked whether it would open that, and opens nothing.
+    async fn vouch(&self, found: &Found, keys: &[KeyArn], time: Duration) -> Result<(), Problem> {
+        let Some((wrapped, context)) = &found.head else {
+            return Ok(());
+        };
+        let request = UnwrapRequest {
+            wrapped,
+            context,
+            allowed: keys,
+            receipt: None,
+            grant_tokens: &[],
+            time,
+        };
+        self.unwrap.would_unwrap(request).await?;
+        Ok(())
     }
 
     /// The KEKs that may unwrap what the workspace holds.

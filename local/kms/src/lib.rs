@@ -257,6 +257,17 @@ impl LocalKms {
         Ok(())
     }
 
+    /// The ARN of the key that an alias names, if there is one: a look from outside, which
+    /// nobody is asked for and no log tells of.
+    #[must_use]
+    pub fn key_of_alias(&self, account: &str, region: &str, alias: &str) -> Option<String> {
+        let live = self.0.live.read().unwrap_or_else(PoisonError::into_inner);
+        let index = (account.to_owned(), region.to_owned(), alias.to_owned());
+        let alias = live.state.aliases.get(&index)?;
+        let key = live.state.keys.get(&alias.key)?;
+        Some(key.record.arn_in(region))
+    }
+
     /// How long a created grant stays without effect (unless its token is shown) and
     /// an ended one keeps it, by the engine's clock. Zero at first. At AWS "usually
     /// less than five minutes" (KMS developer guide, "Grant concepts": eventual consistency).

@@ -230,7 +230,7 @@ fn token_gone(path: &Path) {
 }
 
 fn another_format(path: &Path) {
-    fs::write(path, r#"{"format":2,"keys":[],"grants":[],"aliases":[]}"#).unwrap();
+    fs::write(path, r#"{"format":3,"keys":[],"grants":[],"aliases":[]}"#).unwrap();
 }
 
 /// Breaks a file of a state in every way, and sees that the start names it, leaves
@@ -293,7 +293,7 @@ async fn a_broken_kms_json_is_named_and_nothing_is_changed() {
         (
             "another format",
             another_format,
-            "format 2 is not one that this program knows",
+            "format 3 is not one that this program knows",
         ),
     ];
     broken("kms.json", true, ways, &[]).await;
@@ -303,7 +303,7 @@ async fn a_broken_kms_json_is_named_and_nothing_is_changed() {
 async fn a_broken_kms_journal_is_named_and_nothing_is_changed() {
     let ways: &[Break] = &[
         ("garbage", overwrite, "line 1 is damaged"),
-        ("damage", damage, "line 1 is damaged"),
+        ("damage", damage, "is damaged"),
         ("gone", remove, "missing or empty"),
     ];
     broken("kms.journal", true, ways, &[]).await;

@@ -174,7 +174,17 @@ impl Api {
     ) -> Result<Records, Problem> {
         let found = self.store.find(&caller.workspace, wanted).await?;
         self.macs.verify(found.attested()).passed().await?;
-        Ok(found.records()?)
+        let records = found.records()?;
+        // The token may be gone since.
+        let now = self.clock.now();
+        if !records
+            .token
+            .as_ref()
+            .is_some_and(|token| !token.is_expired(now))
+        {
+            return Err(Problem::new(Code::Unauthenticated));
+        }
+        Ok(records)
     }
 }
 

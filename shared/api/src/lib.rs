@@ -37,4 +37,4 @@ pub use kek::{current_kek, keks};
 pub use problem::{Code, Problem};
 pub use token::Token;
 pub use verify::{Macs, Verifying};
-pub use write::{Fingerprint, Preconditions, idempotency_key, json_at, no_content, replay};
+pub use write::{Fingerprint, Preconditions, idempotency_key, json_at, no_content};

@@ -100,6 +100,55 @@ impl Caller {
         }
         mac.finalize().into_bytes().into()
     }
+
+    /// The answer that a record remembers.
+    ///
+    /// # Errors
+    /// `integrity_failure`: the record is not one that was made for this caller's token, as
+    /// it stands; `conflict`: it is of a different request.
+    pub fn replay(
+        &self,
+        known: &IdempotencyRecord,
+        fingerprint: &Fingerprint,
+    ) -> Result<Response, Problem> {
+        let broken = || {
+            Problem::new(Code::IntegrityFailure)
+                .from_source("an idempotency record is not what was stored")
+        };
+        if known.answer_mac != self.answer_mac(known) {
+            return Err(broken());
+        }
+        if known.fingerprint != *fingerprint {
+            return Err(Problem::new(Code::Conflict)
+                .because("This Idempotency-Key was used for a different request."));
+        }
+        let status = StatusCode::from_u16(known.status).map_err(|_| broken())?;
+        let answer: &RawValue = serde_json::from_str(&known.answer).map_err(|_| broken())?;
+        let mut response = if status == StatusCode::NO_CONTENT {
+            no_content()
+        } else {
+            json(status, answer)
+        };
+        if let Some(tag) = &known.etag {
+            let tag = HeaderValue::from_str(tag).map_err(|_| broken())?;
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        Ok(response)
+    }
+
+    /// What vouches for a record of an `Idempotency-Key`: nobody but the token's bearer
+    /// can make it, and nothing of the record is left out.
+    fn answer_mac(&self, record: &IdempotencyRecord) -> [u8; 32] {
+        self.fingerprint(&[
+            b"byok/v1/answer",
+            record.id.as_str().as_bytes(),
+            &record.fingerprint,
+            &record.status.to_be_bytes(),
+            record.answer.as_bytes(),
+            record.etag.as_deref().unwrap_or_default().as_bytes(),
+            &record.expires_at.unix_timestamp().to_be_bytes(),
+        ])
+    }
 }
 
 impl Call {
@@ -127,7 +176,7 @@ impl Admitted {
         let Some(known) = known.filter(|known| !known.is_expired(self.now)) else {
             return Ok(None);
         };
-        replay(known, fingerprint).map(Some)
+        self.caller.replay(known, fingerprint).map(Some)
     }
 
     /// The record of this request's `Idempotency-Key`, if it has one, with its answer.
@@ -139,41 +188,18 @@ impl Admitted {
         answer: &impl Serialize,
         etag: Option<Revision>,
     ) -> Option<IdempotencyRecord> {
-        Some(IdempotencyRecord {
+        let mut record = IdempotencyRecord {
             id: self.idempotency.clone()?,
             fingerprint,
             status: status.as_u16(),
             answer: serde_json::to_string(answer).unwrap_or_default(),
             etag: etag.map(tag),
+            answer_mac: [0; 32],
             expires_at: self.now + REMEMBERED,
-        })
+        };
+        record.answer_mac = self.caller.answer_mac(&record);
+        Some(record)
     }
-}
-
-/// The answer that a record remembers.
-///
-/// # Errors
-/// `conflict`: it is of a different request.
-pub fn replay(known: &IdempotencyRecord, fingerprint: &Fingerprint) -> Result<Response, Problem> {
-    if known.fingerprint != *fingerprint {
-        return Err(Problem::new(Code::Conflict)
-            .because("This Idempotency-Key was used for a different request."));
-    }
-    let broken = || {
-        Problem::new(Code::IntegrityFailure).from_source("an idempotency record holds no answer")
-    };
-    let status = StatusCode::from_u16(known.status).map_err(|_| broken())?;
-    let answer: &RawValue = serde_json::from_str(&known.answer).map_err(|_| broken())?;
-    let mut response = if status == StatusCode::NO_CONTENT {
-        no_content()
-    } else {
-        json(status, answer)
-    };
-    if let Some(tag) = &known.etag {
-        let tag = HeaderValue::from_str(tag).map_err(|_| broken())?;
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    Ok(response)
 }
 
 /// An answer in JSON with the revision that it tells as its `ETag`.

@@ -17,6 +17,9 @@ pub struct IdempotencyRecord {
     pub answer: String,
     /// The answer's entity tag, if it had one.
     pub etag: Option<String>,
+    /// An HMAC of all the rest, computed by the caller under the same key: so that nobody
+    /// who writes the table can make an answer up, keep one alive or give it to another request.
+    pub answer_mac: [u8; 32],
     /// From when on it counts no more; stored in whole seconds.
     pub expires_at: OffsetDateTime,
 }

@@ -142,7 +142,8 @@ impl Store {
     ) -> Result<Page<(WorkspaceId, JobId)>, StoreError> {
         Range::live_jobs(self)
             .list(after.map(WorkspaceId::as_str), limit, |workspace, item| {
-                wire_job::live_job(workspace, &item).map(Some)
+                // The index is advice; a broken entry must not keep others' jobs waiting.
+                Ok(wire_job::live_job(workspace, &item).ok())
             })
             .await
     }

@@ -19,6 +19,7 @@ struct IdempotencyItem {
     answer: String,
     #[serde(with = "form::or_null")]
     etag: Option<String>,
+    answer_mac: form::Bytes,
     ttl: i64,
 }
 
@@ -28,6 +29,7 @@ pub(super) fn idempotency_item(record: &IdempotencyRecord) -> Result<Item, Store
         status: record.status,
         answer: record.answer.clone(),
         etag: record.etag.clone(),
+        answer_mac: form::Bytes(record.answer_mac.to_vec()),
         ttl: record.expires_at.unix_timestamp(),
     };
     write(IDEMPOTENCY, &item)
@@ -42,6 +44,7 @@ pub(super) fn idempotency(id: &IdempotencyId, item: Item) -> Result<IdempotencyR
         status: item.status,
         answer: item.answer,
         etag: item.etag,
+        answer_mac: item.answer_mac.0.try_into().map_err(|_| BROKEN)?,
         expires_at: OffsetDateTime::from_unix_timestamp(item.ttl).map_err(|_| BROKEN)?,
     })
 }

@@ -247,6 +247,7 @@ impl Bench {
     /// What a write under an `Idempotency-Key` was answered with.
     pub(crate) fn remembered(&self) -> IdempotencyRecord {
         IdempotencyRecord {
+            answer_mac: [9; 32],
             id: IdempotencyId::of(&self.token, "key"),
             fingerprint: [1; 32],
             status: 201,
