@@ -177,11 +177,8 @@ impl Api {
         let records = found.records()?;
         // The token may be gone since.
         let now = self.clock.now();
-        if !records
-            .token
-            .as_ref()
-            .is_some_and(|token| !token.is_expired(now))
-        {
+        let gone = |token: &TokenRecord| token.is_expired(now);
+        if records.token.as_ref().is_none_or(gone) {
             return Err(Problem::new(Code::Unauthenticated));
         }
         Ok(records)
