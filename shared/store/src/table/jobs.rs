@@ -131,10 +131,10 @@ impl Store {
     }
 
     /// The jobs that live, by workspace. Where to look, no more: what a job is its own
-    /// record tells.
+    /// record tells. An entry that names none is left out.
     ///
     /// # Errors
-    /// A record is broken, or DynamoDB could not be asked.
+    /// DynamoDB could not be asked.
     pub async fn live_jobs(
         &self,
         after: Option<&WorkspaceId>,
