@@ -308,7 +308,7 @@ async fn moving_a_token_of_their_own_workspace_into_another() {
     let own = Tenant::new().await;
     let mine = item(&own, &token_sk(&own.token)).await;
     // The token that names the victim's workspace, under the record of one that names theirs.
-    let random = own.token.rsplit('_').next().unwrap();
+    let (_, random) = own.token.split_at(own.token.len() - 43);
     let token = format!("byok_{}_{random}", tenant.workspace);
     let sk = token_sk(&token);
     let mut forged = edited(&mine, |body| {
