@@ -96,8 +96,13 @@ async fn of_two_rewraps_at_once_one_is_refused_and_told_of_the_other() {
 async fn a_repeated_request_is_one_rewrap_one_pause_and_one_resumption() {
     let world = undriven(500).await;
     let (tenant, _upstream) = to_move(&world, 1).await;
-    let first = keyed(&tenant, "POST", "/rewraps", "k1").await;
-    assert_eq!(first.status, 202);
+    let (first, at_once) = tokio::join!(
+        keyed(&tenant, "POST", "/rewraps", "k1"),
+        keyed(&tenant, "POST", "/rewraps", "k1")
+    );
+    assert_eq!(first.status, 202, "{}", first.json());
+    assert_eq!((at_once.status, &at_once.body), (first.status, &first.body));
+    assert_eq!(at_once.header("location"), first.header("location"));
     let id = first.json()["id"].as_str().unwrap().to_owned();
     let again = keyed(&tenant, "POST", "/rewraps", "k1").await;
     assert_eq!((again.status, &again.body), (first.status, &first.body));

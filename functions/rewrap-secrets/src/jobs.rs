@@ -6,8 +6,9 @@
 //!
 //! a page   read: up to 200 wraps, the binding, the freeze        (MAC)
 //!          ReEncrypt: 32 at once, below the rate                 ─┐ of the next page,
-//!          write: each wrap on the condition that it is as read   │ while this one is
-//!          save: the job's counts and where it is                (MAC)  written
+//!          write: each wrap on the condition that it is as read,  │ while this one is
+//!                 and the binding the job's                      ─┘ written
+//!          save: the job's counts, and where it is               (MAC)
 //! ```
 //!
 //! **Invariant**: a job misses no version. A version's wrap goes from a head to an earlier

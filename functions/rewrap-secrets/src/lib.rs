@@ -73,8 +73,8 @@ pub fn invoke(function: Arc<RewrapSecrets>) -> Invoke {
 
 /// What a change that lost a race finds afterwards.
 enum Afterwards {
-    /// The same request won elsewhere: its answer is the answer.
-    Answered(Response),
+    /// The same request won elsewhere: its answer is the answer, and stands in the records.
+    Answered(Response, Box<Records>),
     /// The records as they are now.
     Now(Box<Records>),
 }
@@ -119,10 +119,10 @@ impl RewrapSecrets {
         let records = self.api.read_again(&admitted.caller, wanted).await?;
         let known = records.idempotency.as_ref();
         match known.filter(|known| !known.is_expired(admitted.now)) {
-            Some(known) => admitted
-                .caller
-                .replay(known, fingerprint)
-                .map(Afterwards::Answered),
+            Some(known) => {
+                let answer = admitted.caller.replay(known, fingerprint)?;
+                Ok(Afterwards::Answered(answer, Box::new(records)))
+            }
             None => Ok(Afterwards::Now(Box::new(records))),
         }
     }

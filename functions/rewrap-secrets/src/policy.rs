@@ -134,7 +134,7 @@ impl RewrapSecrets {
                 Err(error) => lost(error)?,
             };
             let now = match self.afterwards(admitted, None, &fingerprint).await? {
-                Afterwards::Answered(answer) => return Ok(answer),
+                Afterwards::Answered(answer, _) => return Ok(answer),
                 Afterwards::Now(records) => records,
             };
             let again = live(&now).filter(|now| may_try_again(which, &head, now));

@@ -182,7 +182,7 @@ impl RewrapSecrets {
             };
             let afterwards = self.afterwards(admitted, Some(version), &fingerprint);
             let now = match afterwards.await? {
-                Afterwards::Answered(answer) => return Ok(answer),
+                Afterwards::Answered(answer, _) => return Ok(answer),
                 Afterwards::Now(records) => records,
             };
             let again = promotable(&now, version)
@@ -277,7 +277,7 @@ impl RewrapSecrets {
             .afterwards(admitted, Some(version), &fingerprint)
             .await?
         {
-            Afterwards::Answered(answer) => Ok(answer),
+            Afterwards::Answered(answer, _) => Ok(answer),
             Afterwards::Now(now) if live(&now).is_some_and(|it| it.stored.version == version) => {
                 Err(is_current())
             }

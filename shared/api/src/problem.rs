@@ -369,7 +369,7 @@ impl Problem {
         }
         let code = self.code.as_str();
         match self.code {
-            Code::IntegrityFailure | Code::Internal => {
+            Code::IntegrityFailure | Code::Internal | Code::BrokerMisconfigured => {
                 tracing::error!(code, source, "needs someone to look")
             }
             Code::KeyAccessDenied

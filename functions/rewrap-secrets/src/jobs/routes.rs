@@ -17,8 +17,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 use std::sync::Arc;
 use store::{
-    Actor, AuditKind, AuditRecord, JobId, JobRecord, JobState, Permission, SaveJob, StoreError,
-    Which,
+    Actor, AuditKind, AuditRecord, JobId, JobRecord, JobState, Permission, Records, SaveJob,
+    StoreError, Which,
 };
 
 /// How many jobs a list has.
@@ -55,7 +55,7 @@ pub(crate) async fn start(
     fields.finish()?;
     let fingerprint = call.fingerprint(&admitted.caller, &body);
     if let Some(answer) = admitted.replayed(&fingerprint)? {
-        return Ok(located(&admitted, answer, told_before(&admitted)));
+        return Ok(located(&admitted, answer, told_before(&admitted.records)));
     }
     let binding = admitted.binding()?;
     let target = this.target(binding);
@@ -86,7 +86,9 @@ pub(crate) async fn start(
         Err(StoreError::Conflict(Which::Exists)) => Err(this.one_lives(&admitted).await?),
         Err(StoreError::Conflict(Which::Idempotency)) => {
             match this.afterwards(&admitted, None, &fingerprint).await? {
-                Afterwards::Answered(answer) => Ok(answer),
+                Afterwards::Answered(answer, records) => {
+                    Ok(located(&admitted, answer, told_before(&records)))
+                }
                 Afterwards::Now(_) => Err(Problem::new(Code::Conflict)),
             }
         }
@@ -178,8 +180,8 @@ fn located(admitted: &Admitted, mut answer: Response, id: Option<String>) -> Res
 }
 
 /// The id of the job that the remembered answer tells of.
-fn told_before(admitted: &Admitted) -> Option<String> {
-    let known = admitted.records.idempotency.as_ref()?;
+fn told_before(records: &Records) -> Option<String> {
+    let known = records.idempotency.as_ref()?;
     let answer: Value = serde_json::from_str(&known.answer).ok()?;
     Some(answer.get("id")?.as_str()?.to_owned())
 }
@@ -256,7 +258,7 @@ impl RewrapSecrets {
                 Err(StoreError::Conflict(Which::Job)) => {}
                 Err(StoreError::Conflict(Which::Idempotency)) => {
                     match self.afterwards(&admitted, None, &fingerprint).await? {
-                        Afterwards::Answered(answer) => return Ok(answer),
+                        Afterwards::Answered(answer, _) => return Ok(answer),
                         Afterwards::Now(_) => {}
                     }
                 }
